@@ -1,0 +1,92 @@
+//! What became of every record and every span: the sums are equal, or something was lost silently.
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Counts of one kind of thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many came in.
+    pub taken: u64,
+    /// How many came out.
+    pub given: u64,
+    /// How many were dropped, by stage and cause.
+    pub dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Counts one thing that came in, and came out or was dropped.
+    pub fn count(&mut self, outcome: Result<(), &'static str>) {
+        self.taken += 1;
+        match outcome {
+            Ok(()) => self.given += 1,
+            Err(cause) => self.drop(cause, 1),
+        }
+    }
+
+    /// Counts `count` drops for `cause`.
+    pub fn drop(&mut self, cause: &'static str, count: u64) {
+        if count > 0 {
+            *self.dropped.entry(cause).or_default() += count;
+        }
+    }
+
+    /// All drops.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    /// Whether everything that came in came out or was dropped for a cause.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.taken == self.given + self.lost()
+    }
+}
+
+/// Records and spans of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounting {
+    /// Records: made by the source, used by the pipeline.
+    pub records: Tally,
+    /// Spans: made by the pipeline, exported.
+    pub spans: Tally,
+}
+
+impl fmt::Display for Accounting {
+    /// One line of JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dropped = |tally: &Tally| {
+            let causes: Vec<String> = tally.dropped.iter().map(|(cause, count)| format!("\"{cause}\":{count}")).collect();
+            causes.join(",")
+        };
+        let (records, spans) = (&self.records, &self.spans);
+        write!(
+            f,
+            "{{\"accounting\":{{\"records\":{{\"in\":{},\"used\":{},\"dropped\":{{{}}}}},\"spans\":{{\"made\":{},\"exported\":{},\"dropped\":{{{}}}}}}}}}",
+            records.taken,
+            records.given,
+            dropped(records),
+            spans.taken,
+            spans.given,
+            dropped(spans),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_of_json_says_it_all() {
+        let mut accounting = Accounting::default();
+        accounting.records = Tally { taken: 3, given: 2, ..Tally::default() };
+        accounting.records.drop("flow.resync", 1);
+        accounting.spans = Tally { taken: 1, given: 1, ..Tally::default() };
+        assert!(accounting.records.is_even() && accounting.spans.is_even());
+        assert_eq!(
+            accounting.to_string(),
+            r#"{"accounting":{"records":{"in":3,"used":2,"dropped":{"flow.resync":1}},"spans":{"made":1,"exported":1,"dropped":{}}}}"#
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Where events come from: the kernel, a capture file, a recorded event file. One stream for everything after.
+pub mod btf;
+pub mod cgroup;
+pub mod doctor;
+pub mod event;
+pub mod hooks;
+pub mod kernel;
+pub mod offsets;
+pub mod pcap;
+pub mod privilege;
+pub mod recording;
+pub mod wire;

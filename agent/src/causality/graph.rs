@@ -1,0 +1,153 @@
+//! The exchanges that links are made between: look-up by socket and sequence number, by wire key, and who waits for whom.
+use super::ids::WireKey;
+use super::link::Link;
+use crate::capture::event::{LastRead, Nanos, SocketId, Thread};
+use crate::exchange::{Exchange, ExchangeId};
+use crate::flow::stream::{Point, seq_distance};
+use crate::protocol::context::TraceContext;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+
+/// Exchanges looked at on one socket to find the one that was read: more than are ever unanswered but in a deep pipeline.
+const MAX_LOOK_BACK: usize = 64;
+
+/// Forward evidence of a call: the request that its thread had read last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) owner: ExchangeId,
+    /// Other requests read from the same connection were unanswered too.
+    pub(super) ambiguous: bool,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) client: bool,
+    pub(super) key: WireKey,
+    pub(super) socket: SocketId,
+    pub(super) port: u16,
+    pub(super) asked: Point,
+    pub(super) context: Option<Box<TraceContext>>,
+    pub(super) answered: Option<Point>,
+    /// Who sent the call, or read the request.
+    pub(super) thread: Option<Thread>,
+    /// What the caller had read last when it sent the call.
+    pub(super) last_read: Option<LastRead>,
+    /// Whose work the caller was at when it sent the call.
+    pub(super) candidate: Option<Candidate>,
+    /// For the first call of a connection: whose work the caller was at when it connected, if anybody's.
+    pub(super) connect: Option<Option<Candidate>>,
+    /// The request whose response followed from the call's answer.
+    pub(super) backward: Option<ExchangeId>,
+    pub(super) read: Option<(Nanos, Thread)>,
+    pub(super) done: bool,
+    pub(super) over: Nanos,
+    /// Waited long enough for the other end.
+    pub(super) alone: bool,
+    /// Waited long enough for everything.
+    pub(super) overdue: bool,
+    /// The same request at the other end of its connection.
+    pub(super) peer: Option<ExchangeId>,
+    pub(super) link: Option<Link>,
+    pub(super) waiters: Vec<ExchangeId>,
+    /// The exchange, from its end until it is told.
+    pub(super) exchange: Option<Box<Exchange>>,
+}
+
+/// The exchanges of the recent past.
+#[derive(Default)]
+pub(super) struct Graph {
+    nodes: FxHashMap<ExchangeId, Box<Node>>,
+    sockets: FxHashMap<SocketId, VecDeque<ExchangeId>>,
+    keys: FxHashMap<WireKey, [Option<ExchangeId>; 2]>,
+}
+
+impl Graph {
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn get(&self, id: ExchangeId) -> Option<&Node> {
+        self.nodes.get(&id).map(AsRef::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Node> {
+        self.nodes.get_mut(&id).map(AsMut::as_mut)
+    }
+
+    /// Adds a node and joins it with the other end of its connection, if that is known.
+    pub(super) fn add(&mut self, id: ExchangeId, mut node: Box<Node>) {
+        let ends = self.keys.entry(node.key).or_default();
+        ends[usize::from(node.client)] = Some(id);
+        node.peer = ends[usize::from(!node.client)];
+        if let Some(peer) = node.peer.and_then(|peer| self.nodes.get_mut(&peer)) {
+            peer.peer = Some(id);
+        }
+        self.sockets.entry(node.socket).or_default().push_back(id);
+        self.nodes.insert(id, node);
+    }
+
+    /// Forgets a node.
+    pub(super) fn remove(&mut self, id: ExchangeId) -> Option<Box<Node>> {
+        let node = self.nodes.remove(&id)?;
+        if let Some(ids) = self.sockets.get_mut(&node.socket) {
+            if ids.front() == Some(&id) {
+                ids.pop_front();
+            } else if let Some(index) = ids.iter().position(|other| *other == id) {
+                ids.remove(index);
+            }
+            if ids.is_empty() {
+                self.sockets.remove(&node.socket);
+            }
+        }
+        if let Some(ends) = self.keys.get_mut(&node.key) {
+            let end = &mut ends[usize::from(node.client)];
+            if *end == Some(id) {
+                *end = None;
+            }
+            if ends.iter().all(Option::is_none) {
+                self.keys.remove(&node.key);
+            }
+        }
+        Some(node)
+    }
+
+    /// The exchange whose request (at a server) or response (at a client) a thread had read up to `read`: the newest one on that
+    /// socket that begins before it. For a server's socket the oldest unfinished one, and whether there are more.
+    pub(super) fn was_read(&self, read: &LastRead) -> Option<(ExchangeId, bool)> {
+        let ids = self.sockets.get(&read.socket)?;
+        let covered = |id: &ExchangeId| {
+            let node = self.get(*id)?;
+            let first = if node.client { node.answered? } else { node.asked };
+            (seq_distance(read.upto, first.seq) > 0).then_some((*id, node))
+        };
+        let mut recent = ids.iter().rev().take(MAX_LOOK_BACK).filter_map(covered);
+        let (newest, node) = recent.next()?;
+        if node.client || node.done {
+            return Some((newest, false));
+        }
+        let older = recent.take_while(|(_, node)| !node.done).last();
+        Some(older.map_or((newest, false), |(oldest, _)| (oldest, true)))
+    }
+
+    /// Follows the reads of one thread back from a response: the calls between the request and its response, newest first, if
+    /// the chain is whole. Otherwise nothing.
+    pub(super) fn calls_before(&self, request: ExchangeId, response: &Point) -> Vec<ExchangeId> {
+        let mut calls = Vec::new();
+        let Some(sender) = response.sender else { return calls };
+        let mut last_read = sender.last_read;
+        while let Some((id, _)) = last_read.as_ref().and_then(|read| self.was_read(read)) {
+            if id == request {
+                return calls;
+            }
+            match self.get(id) {
+                Some(node) if node.client && node.thread == Some(sender.thread) && calls.len() < MAX_LOOK_BACK => {
+                    calls.push(id);
+                    last_read = node.last_read;
+                }
+                _ => break,
+            }
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,244 @@
+//! The command line: what a person can ask for. Turns arguments into choices; does nothing.
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Exit statuses, as `--help` lists them.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Something failed.
+    pub const FAILURE: u8 = 1;
+    /// The command line or the environment cannot be used.
+    pub const USAGE: u8 = 2;
+    /// The privilege or the kernel does not suffice.
+    pub const KERNEL: u8 = 3;
+    /// The input cannot be used.
+    pub const INPUT: u8 = 4;
+}
+
+const AFTER_HELP: &str = "\
+Spans go to standard output, everything else to standard error; the last line there is the accounting as JSON.
+SIGUSR1 prints the accounting while wirespan runs. SIGINT and SIGTERM detach, flush and end.
+
+Examples:
+  wirespan                                    show every request on this machine
+  wirespan --otlp http://localhost:4317       send spans to a collector (gRPC; HTTP on port 4318)
+  wirespan --port 6379 --duration 10s --otlp-file spans.jsonl
+  wirespan pcap --otlp-file - capture.pcapng  spans of a capture, without root
+
+Environment: OTEL_EXPORTER_OTLP_* and OTEL_BSP_SCHEDULE_DELAY as the OpenTelemetry specification has them.
+
+Exit status: 0 done, 1 failure, 2 usage, 3 privilege or kernel, 4 input.";
+
+/// Distributed traces from TCP sockets, without instrumentation.
+#[derive(Debug, Parser)]
+#[command(name = "wirespan", version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; without a command, `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `run`.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trace this machine (the default)
+    Run(Run),
+    /// Make spans from capture files; needs no privilege
+    Pcap(Pcap),
+    /// Write everything the kernel says to a file
+    Record(Record),
+    /// Make spans from such a file; needs no privilege
+    Replay(Replay),
+    /// Say what this kernel gives, what is lost, and how to mend it
+    Doctor(Doctor),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where spans go.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Output {
+    /// Send spans to an OpenTelemetry collector: HTTP on port 4318, else gRPC
+    #[arg(long, value_name = "ENDPOINT")]
+    pub otlp: Option<String>,
+    /// Write spans to a file as OTLP JSON lines; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub otlp_file: Option<String>,
+    /// No live lines, no summary
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// What to look at.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Select {
+    /// Only this process and its descendants (may be repeated)
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+    /// Only connections with this port at either end (may be repeated)
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<u16>,
+    /// Only sockets made in this cgroup (v2) or below it
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+}
+
+/// How to watch the kernel.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Watch {
+    /// End after this time, such as 10s, 500ms, 2m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Size of the ring buffer in MiB, a power of two
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = ring_size)]
+    pub ring: u32,
+    /// Show what the kernel programs log
+    #[arg(long)]
+    pub debug_kernel: bool,
+}
+
+/// `wirespan run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Run {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub select: Select,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub watch: Watch,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `wirespan pcap`.
+#[derive(Args, Clone, Debug)]
+pub struct Pcap {
+    /// Capture files (pcap or pcapng), read in this order; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// As which host to tell: the client, the server, or both
+    #[arg(long, value_enum, default_value_t = Side::Both)]
+    pub vantage: Side,
+    /// Only connections with this port at either end (may be repeated)
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<u16>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `--vantage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// The host that connected.
+    Client,
+    /// The host that accepted.
+    Server,
+    /// Both.
+    Both,
+}
+
+/// `wirespan record`.
+#[derive(Args, Clone, Debug)]
+pub struct Record {
+    /// File to write; an existing one is replaced
+    pub file: PathBuf,
+    /// Only sockets made in this cgroup (v2) or below it
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub watch: Watch,
+}
+
+/// `wirespan replay`.
+#[derive(Args, Clone, Debug)]
+pub struct Replay {
+    /// File written by `wirespan record`
+    pub file: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub select: ReplaySelect,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// What to look at in a recording.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ReplaySelect {
+    /// Only this process and the descendants it got while recording (may be repeated)
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+    /// Only connections with this port at either end (may be repeated)
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<u16>,
+}
+
+/// `wirespan doctor`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Doctor {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A time with its unit: `500ms`, `10s`, `2m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("write a number with a unit: 500ms, 10s, 2m, 1h".to_owned()),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| format!("{number:?} is not a number"))? * scale;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()).and_then(|time| {
+        if time.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(time) }
+    })
+}
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(size) if size.is_power_of_two() && size <= 1024 => Ok(size),
+        _ => Err("it must be a power of two from 1 to 1024".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_runs() {
+        let cli = Cli::try_parse_from(["wirespan", "--port", "80", "--port", "6379", "--duration", "500ms"]).expect("valid");
+        assert!(cli.command.is_none());
+        assert_eq!((cli.run.select.port, cli.run.watch.duration), (vec![80, 6379], Some(Duration::from_millis(500))));
+    }
+
+    #[test]
+    fn times_need_a_unit() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        for wrong in ["10", "s", "", "-1s", "0s", "1e400s", "10 s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

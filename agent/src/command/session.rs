@@ -1,0 +1,126 @@
+//! One run of the pipeline with its outputs: what `run`, `replay` and `pcap` have in common.
+use super::{Failure, account};
+use crate::accounting::{Accounting, Tally};
+use crate::capture::event::{Event, Nanos};
+use crate::cli::{Output, exit};
+use crate::enrich::directory::Directory;
+use crate::export::live::Style;
+use crate::flow::DropCause;
+use crate::export::{Choices, Export, ExportConfig, Usage};
+use crate::pipeline::Pipeline;
+use crate::selection::Selection;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// How long the outputs may take at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+/// Time between two summary lines.
+const SUMMARY: Duration = Duration::from_secs(5);
+/// Columns where the terminal does not say.
+const COLUMNS: usize = 120;
+
+/// A pipeline and its outputs.
+pub(super) struct Session {
+    pub(super) pipeline: Pipeline,
+    export: Export,
+    style: Style,
+    from_file: bool,
+    /// Summaries are wanted.
+    summaries: bool,
+    summarised: Instant,
+}
+
+impl Session {
+    /// Opens the outputs. `from_file` says that the input can wait.
+    pub(super) fn open(
+        directory: Directory,
+        selection: Selection,
+        reads: bool,
+        output: &Output,
+        from_file: bool,
+    ) -> Result<Self, Failure> {
+        let env: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
+        let style = style(&env);
+        let live = (!output.quiet).then(|| style.clone());
+        let choices = Choices { otlp: output.otlp.clone(), otlp_file: output.otlp_file.clone(), live, from_capture: from_file };
+        let config = ExportConfig::from_env(&env, &choices).map_err(|error| Failure::new(exit::USAGE, error))?;
+        let export = Export::new(&config).map_err(|error| Failure::new(exit::FAILURE, error))?;
+        let pipeline = Pipeline::new(directory, selection, reads);
+        Ok(Self { pipeline, export, style, from_file, summaries: !output.quiet && !from_file, summarised: Instant::now() })
+    }
+
+    /// Takes one event, and says whether it was of use.
+    pub(super) fn event(&mut self, event: &Event<'_>) -> Result<(), DropCause> {
+        let export = &mut self.export;
+        self.pipeline.event(event, &mut |span| export.submit(&span))
+    }
+
+    /// Lets go what has waited long enough: in the source's time `now`, if it is known, and at the outputs.
+    pub(super) fn tick(&mut self, now: Option<Nanos>) {
+        let export = &mut self.export;
+        if let Some(now) = now {
+            self.pipeline.tick(now, &mut |span| export.submit(&span));
+        }
+        if self.from_file {
+            // A file cannot be told anything.
+            self.pipeline.take_verdicts().for_each(drop);
+            self.pipeline.take_closed().for_each(drop);
+        }
+        self.export.tick(Instant::now());
+        for notice in self.export.take_notices() {
+            let _ = writeln!(std::io::stderr().lock(), "wirespan: {notice}");
+        }
+    }
+
+    /// Prints a summary line if it is time for one; `usage` is asked only then.
+    pub(super) fn summarise(&mut self, usage: impl FnOnce() -> Usage) {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.summarised) < SUMMARY {
+            return;
+        }
+        self.summarised = now;
+        let line = self.export.summary(now, &usage(), &self.style);
+        if self.summaries {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        }
+    }
+
+    /// Whether whoever read the output has gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.export.reader_gone()
+    }
+
+    /// What became of every span so far, and of the source's `records`.
+    pub(super) fn accounting(&self, records: Tally) -> Accounting {
+        let exported = self.export.counters();
+        let spans = Tally { taken: self.pipeline.spans(), given: exported.exported, dropped: exported.dropped };
+        Accounting { records, spans }
+    }
+
+    /// Tells everything that is left, closes the outputs and prints the accounting.
+    pub(super) fn close(mut self, records: Tally) {
+        let export = &mut self.export;
+        self.pipeline.finish(&mut |span| export.submit(&span));
+        let mut accounting = self.accounting(records);
+        let (exported, notices) = self.export.shutdown(Instant::now() + FLUSH);
+        for notice in notices {
+            let _ = writeln!(std::io::stderr().lock(), "wirespan: {notice}");
+        }
+        accounting.spans.given = exported.exported;
+        accounting.spans.dropped = exported.dropped;
+        account(&accounting);
+    }
+}
+
+/// How live lines look on this standard output.
+fn style(env: &BTreeMap<String, String>) -> Style {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return Style::plain();
+    }
+    let colour = env.get("NO_COLOR").is_none_or(String::is_empty) && env.get("TERM").is_none_or(|term| term != "dumb");
+    let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
+    Style::terminal(if columns == 0 { COLUMNS } else { columns }, colour)
+}

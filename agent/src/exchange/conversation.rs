@@ -1,0 +1,274 @@
+//! The exchanges of one socket.
+use super::{Counters, Exchange, ExchangeId, PROOF_WAIT, Progress, READ_WAIT, Unanswered};
+use crate::capture::event::{Closed, End, Nanos, Opened, Read, Role};
+use crate::flow::stream::{Point, seq_distance};
+use crate::protocol::{Head, Request, Response, Side};
+use std::collections::VecDeque;
+
+/// Requests that may wait for their response on one connection: a Redis pipeline of 10,000 fits.
+const MAX_PENDING: usize = 16 * 1024;
+
+/// What only connections with messages have.
+struct Talk {
+    protocol: &'static str,
+    client: bool,
+    /// The pairing of an older connection has not been proven yet.
+    unproven: bool,
+    /// No request was seen yet.
+    first: bool,
+    pending: VecDeque<Exchange>,
+    /// The exchange whose response is arriving.
+    answering: Option<ExchangeId>,
+    /// Calls that are over and wait to be read.
+    unread: VecDeque<Exchange>,
+    /// Exchanges that wait for the proof of their pairing.
+    held: Vec<Exchange>,
+}
+
+/// The exchanges of one socket.
+pub(super) struct Conversation {
+    opened: Opened,
+    reads: bool,
+    established: Option<Nanos>,
+    talk: Option<Box<Talk>>,
+}
+
+impl Conversation {
+    pub(super) fn new(opened: Opened, reads: bool) -> Self {
+        Self { opened, reads, established: None, talk: None }
+    }
+
+    pub(super) fn established(&mut self, at: Nanos) {
+        self.established = Some(at);
+    }
+
+    pub(super) fn recognised(&mut self, protocol: &'static str, client: bool, joined: bool) {
+        self.talk = Some(Box::new(Talk {
+            protocol,
+            client,
+            unproven: joined,
+            first: true,
+            pending: VecDeque::new(),
+            answering: None,
+            unread: VecDeque::new(),
+            held: Vec::new(),
+        }));
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.talk.as_ref().is_some_and(|talk| !talk.unread.is_empty() || !talk.held.is_empty())
+    }
+
+    pub(super) fn head(
+        &mut self,
+        first: Point,
+        head: Head,
+        next: &mut u64,
+        counters: &mut Counters,
+        out: &mut dyn FnMut(Progress),
+    ) {
+        match head {
+            Head::Request(request) => self.request(first, request, next, counters, out),
+            Head::Response(response) => self.response(first, response, counters, out),
+        }
+    }
+
+    fn request(&mut self, asked: Point, request: Request, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+        let opened = self.opened;
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        if talk.pending.len() >= MAX_PENDING {
+            counters.too_many += 1;
+            return;
+        }
+        if talk.unproven && talk.pending.is_empty() && !talk.held.is_empty() {
+            talk.proven(out);
+        }
+        *next += 1;
+        let id = ExchangeId(*next);
+        let first = std::mem::take(&mut talk.first) && opened.fresh;
+        let opener = if first && talk.client { opened.opener } else { None };
+        let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(opened.at));
+        let context = request.context.clone().map(Box::new);
+        out(Progress::Begun { id, socket: opened.socket, client: talk.client, asked, opener, context, port: opened.local.port() });
+        let answered = request.answered;
+        let exchange = Exchange {
+            id,
+            opened,
+            client: talk.client,
+            protocol: talk.protocol,
+            request,
+            response: None,
+            asked,
+            answered: None,
+            ended: None,
+            read: None,
+            connect,
+            unanswered: None,
+            over: asked.at,
+            truncated: false,
+        };
+        if answered {
+            talk.pending.push_back(exchange);
+        } else {
+            talk.done(exchange, false, out);
+        }
+    }
+
+    fn response(&mut self, first: Point, response: Response, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        talk.answering = None;
+        let found = match response.correlation {
+            Some(wanted) => talk.pending.iter_mut().find(|exchange| exchange.request.correlation == Some(wanted)),
+            None => talk.pending.iter_mut().find(|exchange| exchange.answered.is_none()),
+        };
+        let Some(exchange) = found else {
+            counters.response_without_request += 1;
+            if talk.unproven {
+                counters.unproven += talk.held.len() as u64;
+                talk.held.drain(..).for_each(|exchange| out(Progress::Lost(exchange.id)));
+            }
+            return;
+        };
+        if response.interim {
+            return;
+        }
+        exchange.answered = Some(first);
+        exchange.response = Some(response);
+        talk.answering = Some(exchange.id);
+        out(Progress::Answered { id: exchange.id, first });
+    }
+
+    pub(super) fn end(&mut self, side: Side, last: Point, truncated: bool, out: &mut dyn FnMut(Progress)) {
+        let reads = self.reads;
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        if side == Side::Client {
+            if let Some(exchange) = talk.pending.back_mut().filter(|_| truncated) {
+                exchange.truncated = true;
+            }
+            return;
+        }
+        let Some(id) = talk.answering.take() else { return };
+        let Some(index) = talk.pending.iter().position(|exchange| exchange.id == id) else { return };
+        let Some(mut exchange) = talk.pending.remove(index) else { return };
+        exchange.ended = Some(last);
+        exchange.over = last.at;
+        exchange.truncated |= truncated;
+        talk.done(exchange, reads, out);
+    }
+
+    /// Bytes of `side` could not be decoded. An answer to the only open request is still its answer, if an unknown one; otherwise the
+    /// order of what follows has to be proven again.
+    pub(super) fn unread(&mut self, side: Side, first: Point, last: Point, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+        let reads = self.reads;
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        if side == Side::Client {
+            talk.unproven = true;
+        } else if talk.pending.len() == 1 {
+            for mut exchange in std::mem::take(&mut talk.pending) {
+                exchange.answered.get_or_insert(first);
+                exchange.ended = Some(last);
+                exchange.over = last.at;
+                exchange.truncated = true;
+                talk.done(exchange, reads, out);
+            }
+        } else if !talk.pending.is_empty() {
+            counters.unread += talk.pending.len() as u64;
+            talk.pending.drain(..).for_each(|exchange| out(Progress::Lost(exchange.id)));
+            talk.unproven = true;
+        }
+    }
+
+    pub(super) fn read(&mut self, read: Read, out: &mut dyn FnMut(Progress)) {
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        let client = talk.client;
+        let covers = |exchange: &Exchange| {
+            let wanted = if client { exchange.answered } else { Some(exchange.asked) };
+            exchange.read.is_none() && wanted.is_some_and(|point| seq_distance(read.upto, point.seq) > 0)
+        };
+        // Only the oldest can be covered: both queues are in the order of the bytes.
+        for exchange in talk.pending.iter_mut().skip_while(|exchange| exchange.read.is_some()) {
+            if !covers(exchange) {
+                break;
+            }
+            exchange.read = Some(read);
+        }
+        for exchange in &mut talk.held {
+            if covers(exchange) {
+                exchange.read = Some(read);
+            }
+        }
+        while talk.unread.front().is_some_and(covers) {
+            if let Some(mut exchange) = talk.unread.pop_front() {
+                exchange.read = Some(read);
+                out(Progress::Done(Box::new(exchange)));
+            }
+        }
+    }
+
+    /// Tells what has waited too long.
+    pub(super) fn release(&mut self, now: Nanos, out: &mut dyn FnMut(Progress)) {
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        while talk.unread.front().is_some_and(|exchange| now.saturating_sub(exchange.over) > READ_WAIT) {
+            if let Some(exchange) = talk.unread.pop_front() {
+                out(Progress::Done(Box::new(exchange)));
+            }
+        }
+        let silent = talk.held.last().is_some_and(|exchange| now.saturating_sub(exchange.over) > PROOF_WAIT);
+        if silent && talk.pending.is_empty() {
+            talk.proven(out);
+        }
+    }
+
+    pub(super) fn left(&mut self, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+        let Some(mut talk) = self.talk.take() else { return };
+        counters.left += talk.pending.len() as u64;
+        talk.pending.drain(..).for_each(|exchange| out(Progress::Lost(exchange.id)));
+        talk.proven(out);
+        talk.unread.drain(..).for_each(|exchange| out(Progress::Done(Box::new(exchange))));
+    }
+
+    pub(super) fn closed(mut self, closed: Closed, out: &mut dyn FnMut(Progress)) {
+        let opened = self.opened;
+        if self.talk.is_none() {
+            let failed = !closed.established && opened.role == Role::Client && !matches!(closed.end, End::Finished | End::ResetByUs);
+            if failed {
+                out(Progress::ConnectFailed { opened, closed });
+            }
+            return;
+        }
+        self.release(Nanos::MAX, out);
+        self.abandon(closed.end.into(), closed.at, out);
+    }
+
+    /// Tells what is still open, with the reason why it will not be answered.
+    pub(super) fn abandon(&mut self, reason: Unanswered, at: Nanos, out: &mut dyn FnMut(Progress)) {
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        if talk.unproven {
+            talk.proven(out);
+        }
+        for mut exchange in talk.pending.drain(..) {
+            exchange.unanswered = Some(reason);
+            exchange.over = at.max(exchange.asked.at);
+            out(Progress::Done(Box::new(exchange)));
+        }
+    }
+}
+
+impl Talk {
+    /// An exchange is over; with `reads`, a call waits until its answer was read.
+    fn done(&mut self, exchange: Exchange, reads: bool, out: &mut dyn FnMut(Progress)) {
+        if self.unproven {
+            self.held.push(exchange);
+        } else if reads && self.client && exchange.read.is_none() && exchange.answered.is_some() {
+            self.unread.push_back(exchange);
+        } else {
+            out(Progress::Done(Box::new(exchange)));
+        }
+    }
+
+    /// The pairing has proven right.
+    fn proven(&mut self, out: &mut dyn FnMut(Progress)) {
+        self.unproven = false;
+        self.held.drain(..).for_each(|exchange| out(Progress::Done(Box::new(exchange))));
+    }
+}

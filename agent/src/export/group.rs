@@ -1,0 +1,109 @@
+//! Finished spans become the bytes of one request: gathered by resource, so that a request carries many services and each of them once.
+//!
+//! Never sends, never waits, and has no bound of its own: the caller looks at [`Encode::bytes`] and takes the request away in time.
+use crate::enrich::span::{Resource, Span};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// Room that a resource's buffer may keep from one request to the next, in bytes, whatever the last request needed: below this,
+/// giving memory back and asking for it again costs more than it saves.
+const KEPT_BUFFER: usize = 16 << 10;
+
+/// Something that turns spans into bytes that can leave.
+pub trait Encode: Send {
+    /// Adds a span.
+    fn push(&mut self, span: &Span);
+    /// Spans added since the last [`Encode::take`].
+    fn spans(&self) -> u64;
+    /// Bytes that [`Encode::take`] would give, to within a hundred per resource.
+    fn bytes(&self) -> usize;
+    /// Everything that was added, as one unit: a request, a line, some lines. Empty if nothing was added.
+    fn take(&mut self) -> Vec<u8>;
+}
+
+/// How a request that carries many resources is written.
+pub trait Format: Send {
+    /// Appends what stands before a resource's spans. It is kept, and used for every request that carries this resource.
+    fn resource(resource: &Resource, out: &mut Vec<u8>);
+    /// Appends a span to the spans of its resource; `out` is empty before the first one.
+    fn span(span: &Span, out: &mut Vec<u8>);
+    /// The request, from each resource's beginning and its spans.
+    fn request<'a>(groups: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>);
+}
+
+/// A resource and those of its spans that have not left yet.
+struct Group {
+    /// Kept alive, so that its address means this resource and no other.
+    resource: Arc<Resource>,
+    head: Vec<u8>,
+    spans: Vec<u8>,
+}
+
+/// [`Encode`] for a [`Format`].
+///
+/// A resource is known by its address: two equal ones stand twice in a request, which OTLP allows. What is kept of a resource goes
+/// when a request leaves without it, so the cache is never larger than one request.
+pub struct Grouped<F> {
+    groups: Vec<Group>,
+    index: HashMap<usize, usize>,
+    spans: u64,
+    bytes: usize,
+    format: PhantomData<F>,
+}
+
+impl<F> Default for Grouped<F> {
+    fn default() -> Self {
+        Self { groups: Vec::new(), index: HashMap::new(), spans: 0, bytes: 0, format: PhantomData }
+    }
+}
+
+impl<F: Format> Encode for Grouped<F> {
+    fn push(&mut self, span: &Span) {
+        let address = Arc::as_ptr(&span.resource) as usize;
+        let place = *self.index.entry(address).or_insert_with(|| {
+            let mut head = Vec::new();
+            F::resource(&span.resource, &mut head);
+            self.groups.push(Group { resource: Arc::clone(&span.resource), head, spans: Vec::new() });
+            self.groups.len() - 1
+        });
+        // The index only holds places of `groups`, so this always finds one.
+        let Some(group) = self.groups.get_mut(place) else { return };
+        debug_assert!(Arc::ptr_eq(&group.resource, &span.resource));
+        if group.spans.is_empty() {
+            self.bytes += group.head.len();
+        }
+        let before = group.spans.len();
+        F::span(span, &mut group.spans);
+        self.bytes += group.spans.len() - before;
+        self.spans += 1;
+    }
+
+    fn spans(&self) -> u64 {
+        self.spans
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        if self.spans == 0 {
+            return Vec::new();
+        }
+        // The hundred bytes are the schema, the scope and the lengths around a resource.
+        let mut out = Vec::with_capacity(self.bytes + 128 * self.groups.len());
+        self.groups.retain(|group| !group.spans.is_empty());
+        F::request(self.groups.iter().map(|group| (group.head.as_slice(), group.spans.as_slice())), &mut out);
+        self.index.clear();
+        for (place, group) in self.groups.iter_mut().enumerate() {
+            self.index.insert(Arc::as_ptr(&group.resource) as usize, place);
+            let used = group.spans.len();
+            group.spans.clear();
+            group.spans.shrink_to(used.max(KEPT_BUFFER));
+        }
+        self.spans = 0;
+        self.bytes = 0;
+        out
+    }
+}

@@ -1,0 +1,133 @@
+//! Spans become OTLP/JSON lines: one `ExportTraceServiceRequest` object a line, as the OTLP file exporter specification has it.
+//!
+//! Ids are lower-case hex, 64-bit numbers are strings, enumerations are numbers, names are camelCase. Never pretty, never partial lines.
+use super::group::Format;
+use super::otlp::{SCOPE_NAME, SCOPE_VERSION, flags};
+use crate::enrich::span::{Resource, Span, Status};
+use crate::protocol::attribute::Value;
+use crate::semconv::SCHEMA_URL;
+use std::io::Write as _;
+
+/// OTLP/JSON, one request a line.
+pub struct JsonLines;
+
+impl Format for JsonLines {
+    fn resource(resource: &Resource, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"resource":{"attributes":"#);
+        attributes(out, resource.attributes.iter().map(|(key, value)| (key.as_ref(), value)));
+        out.push(b'}');
+    }
+
+    fn span(span: &Span, out: &mut Vec<u8>) {
+        out.extend_from_slice(if out.is_empty() { br#"{"traceId":"# } else { br#",{"traceId":"# });
+        hex(out, &span.trace_id);
+        out.extend_from_slice(br#","spanId":"#);
+        hex(out, &span.span_id);
+        if let Some(state) = &span.trace_state {
+            out.extend_from_slice(br#","traceState":"#);
+            text(out, state);
+        }
+        if let Some(parent) = span.parent {
+            out.extend_from_slice(br#","parentSpanId":"#);
+            hex(out, &parent.id);
+        }
+        // Writing to a vector cannot fail.
+        let _ = write!(out, r#","flags":{},"name":"#, flags(span));
+        text(out, &span.name);
+        let _ = write!(
+            out,
+            r#","kind":{},"startTimeUnixNano":"{}","endTimeUnixNano":"{}","attributes":"#,
+            span.kind as u8, span.start, span.end
+        );
+        attributes(out, span.attributes.iter().map(|attribute| (attribute.key, &attribute.value)));
+        out.extend_from_slice(br#","status":{"#);
+        if let Status::Error(message) = &span.status {
+            if !message.is_empty() {
+                out.extend_from_slice(br#""message":"#);
+                text(out, message);
+                out.push(b',');
+            }
+            out.extend_from_slice(br#""code":2"#);
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    fn request<'a>(groups: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"resourceSpans":["#);
+        for (place, (head, spans)) in groups.enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(head);
+            let _ = write!(out, r#","scopeSpans":[{{"scope":{{"name":"{SCOPE_NAME}","version":"{SCOPE_VERSION}"}},"spans":["#);
+            out.extend_from_slice(spans);
+            let _ = write!(out, r#"],"schemaUrl":"{SCHEMA_URL}"}}],"schemaUrl":"{SCHEMA_URL}"}}"#);
+        }
+        out.extend_from_slice(b"]}\n");
+    }
+}
+
+fn attributes<'a>(out: &mut Vec<u8>, all: impl Iterator<Item = (&'a str, &'a Value)>) {
+    out.push(b'[');
+    for (place, (key, attribute)) in all.enumerate() {
+        out.extend_from_slice(if place == 0 { br#"{"key":"# } else { br#",{"key":"# });
+        text(out, key);
+        out.extend_from_slice(br#","value":{"#);
+        match attribute {
+            Value::Text(value) => {
+                out.extend_from_slice(br#""stringValue":"#);
+                text(out, value);
+            }
+            Value::Int(number) => {
+                let _ = write!(out, r#""intValue":"{number}""#);
+            }
+            Value::Bool(yes) => {
+                let _ = write!(out, r#""boolValue":{yes}"#);
+            }
+            Value::Texts(values) => {
+                out.extend_from_slice(br#""arrayValue":{"values":["#);
+                for (place, value) in values.iter().enumerate() {
+                    out.extend_from_slice(if place == 0 { br#"{"stringValue":"# } else { br#",{"stringValue":"# });
+                    text(out, value);
+                    out.push(b'}');
+                }
+                out.extend_from_slice(b"]}");
+            }
+        }
+        out.extend_from_slice(b"}}");
+    }
+    out.push(b']');
+}
+
+/// A JSON string (RFC 8259 section 7). Runs without anything to escape, which is nearly all text, are copied whole.
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(place) = rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        let (plain, special) = rest.split_at(place);
+        out.extend_from_slice(plain);
+        let Some((&byte, after)) = special.split_first() else { break };
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(br"\n"),
+            b'\r' => out.extend_from_slice(br"\r"),
+            b'\t' => out.extend_from_slice(br"\t"),
+            _ => {
+                let _ = write!(out, "\\u{byte:04x}");
+            }
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// An id: OTLP/JSON has hex here, not the base64 of other bytes.
+fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+    out.push(b'"');
+    for byte in bytes {
+        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,183 @@
+//! Spans become the protobuf bytes of an OTLP `ExportTraceServiceRequest` (opentelemetry-proto 1.x, `trace/v1/trace.proto`).
+//!
+//! Own code because it is the agent's hottest line after capture: lengths are counted first, then everything is written once, forward,
+//! into a buffer that is reused; nothing is allocated per span. Never decodes; what is at its default is left out, as protobuf has it.
+use super::group::Format;
+use crate::enrich::span::{Resource, Span, Status};
+use crate::protocol::attribute::Value;
+use crate::semconv::SCHEMA_URL;
+
+/// Name of the instrumentation scope of every span.
+pub const SCOPE_NAME: &str = "wirespan";
+/// Version of the instrumentation scope.
+pub const SCOPE_VERSION: &str = env!("CARGO_PKG_VERSION");
+/// `SpanFlags.CONTEXT_HAS_IS_REMOTE`: the next bit is known.
+const HAS_IS_REMOTE: u32 = 0x100;
+/// `SpanFlags.CONTEXT_IS_REMOTE`: the parent belongs to another process.
+const IS_REMOTE: u32 = 0x200;
+
+/// Protobuf, as gRPC and HTTP carry it.
+pub struct Protobuf;
+
+impl Format for Protobuf {
+    fn resource(resource: &Resource, out: &mut Vec<u8>) {
+        let length = resource.attributes.iter().map(|(key, value)| field_len(key_value_len(key, value))).sum();
+        begin(out, 1, length);
+        for (key, value) in &resource.attributes {
+            put_key_value(out, 1, key, value);
+        }
+    }
+
+    fn span(span: &Span, out: &mut Vec<u8>) {
+        begin(out, 2, span_len(span));
+        put_bytes(out, 1, &span.trace_id);
+        put_bytes(out, 2, &span.span_id);
+        put_text(out, 3, span.trace_state.as_deref().unwrap_or_default());
+        if let Some(parent) = span.parent {
+            put_bytes(out, 4, &parent.id);
+        }
+        put_text(out, 5, &span.name);
+        put_number(out, 6, span.kind as u64);
+        put_fixed64(out, 7, span.start);
+        put_fixed64(out, 8, span.end);
+        for attribute in &span.attributes {
+            put_key_value(out, 9, attribute.key, &attribute.value);
+        }
+        if let Status::Error(text) = &span.status {
+            begin(out, 15, status_len(text));
+            put_text(out, 2, text);
+            put_number(out, 3, 2);
+        }
+        // Field 16, fixed32: the only field whose tag takes two bytes.
+        put_varint(out, 16 << 3 | 5);
+        out.extend_from_slice(&flags(span).to_le_bytes());
+    }
+
+    fn request<'a>(groups: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>) {
+        let scope = text_len(SCOPE_NAME) + text_len(SCOPE_VERSION);
+        for (head, spans) in groups {
+            let scope_spans = field_len(scope) + spans.len() + text_len(SCHEMA_URL);
+            begin(out, 1, head.len() + field_len(scope_spans) + text_len(SCHEMA_URL));
+            out.extend_from_slice(head);
+            begin(out, 2, scope_spans);
+            begin(out, 1, scope);
+            put_text(out, 1, SCOPE_NAME);
+            put_text(out, 2, SCOPE_VERSION);
+            out.extend_from_slice(spans);
+            put_text(out, 3, SCHEMA_URL);
+            put_text(out, 3, SCHEMA_URL);
+        }
+    }
+}
+
+/// `Span.flags`: the W3C byte, and whether the parent is remote.
+pub(super) fn flags(span: &Span) -> u32 {
+    let remote = span.parent.is_some_and(|parent| parent.remote);
+    u32::from(span.flags) | HAS_IS_REMOTE | if remote { IS_REMOTE } else { 0 }
+}
+
+fn span_len(span: &Span) -> usize {
+    // Trace id, span id, kind, two times, flags.
+    let fixed = field_len(16) + field_len(8) + 2 + 9 + 9 + 6;
+    let attributes: usize = span.attributes.iter().map(|attribute| field_len(key_value_len(attribute.key, &attribute.value))).sum();
+    fixed
+        + text_len(span.trace_state.as_deref().unwrap_or_default())
+        + span.parent.map_or(0, |parent| field_len(parent.id.len()))
+        + text_len(&span.name)
+        + attributes
+        + match &span.status {
+            Status::Unset => 0,
+            Status::Error(text) => field_len(status_len(text)),
+        }
+}
+
+fn status_len(text: &str) -> usize {
+    text_len(text) + 2
+}
+
+fn key_value_len(key: &str, value: &Value) -> usize {
+    text_len(key) + field_len(value_len(value))
+}
+
+/// Length of an `AnyValue`. Its fields are a `oneof`: a default is written too, or the value would be no value.
+fn value_len(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => field_len(text.len()),
+        Value::Bool(_) => 2,
+        Value::Int(number) => 1 + varint_len(*number as u64),
+        Value::Texts(texts) => field_len(texts_len(texts)),
+    }
+}
+
+fn texts_len(texts: &[String]) -> usize {
+    texts.iter().map(|text| field_len(field_len(text.len()))).sum()
+}
+
+fn put_key_value(out: &mut Vec<u8>, tag: u8, key: &str, value: &Value) {
+    let value_length = value_len(value);
+    begin(out, tag, text_len(key) + field_len(value_length));
+    put_text(out, 1, key);
+    begin(out, 2, value_length);
+    match value {
+        Value::Text(text) => put_bytes(out, 1, text.as_bytes()),
+        Value::Bool(yes) => put_number(out, 2, u64::from(*yes)),
+        Value::Int(number) => put_number(out, 3, *number as u64),
+        Value::Texts(texts) => {
+            begin(out, 5, texts_len(texts));
+            for text in texts {
+                begin(out, 1, field_len(text.len()));
+                put_bytes(out, 1, text.as_bytes());
+            }
+        }
+    }
+}
+
+/// Length of a field with tag below 16 and `length` bytes of content.
+fn field_len(length: usize) -> usize {
+    1 + varint_len(length as u64) + length
+}
+
+/// Length of a text field, which is left out when empty.
+fn text_len(text: &str) -> usize {
+    if text.is_empty() { 0 } else { field_len(text.len()) }
+}
+
+fn varint_len(number: u64) -> usize {
+    // Seven bits a byte, and at least one byte.
+    (70 - (number | 1).leading_zeros() as usize) / 7
+}
+
+/// Starts a length-delimited field with tag below 16.
+fn begin(out: &mut Vec<u8>, tag: u8, length: usize) {
+    out.push(tag << 3 | 2);
+    put_varint(out, length as u64);
+}
+
+fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    begin(out, tag, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn put_text(out: &mut Vec<u8>, tag: u8, text: &str) {
+    if !text.is_empty() {
+        put_bytes(out, tag, text.as_bytes());
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, tag: u8, number: u64) {
+    out.push(tag << 3);
+    put_varint(out, number);
+}
+
+fn put_fixed64(out: &mut Vec<u8>, tag: u8, number: u64) {
+    out.push(tag << 3 | 1);
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}

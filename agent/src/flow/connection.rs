@@ -1,0 +1,361 @@
+//! One socket's connection: finds out what it speaks, then hands each direction's bytes to the protocol's decoder.
+use super::lane::{Lane, Outcome, Reader};
+use super::stream::{Piece, Stream};
+use super::{DropCause, IGNORED, Shared, Signal, index};
+use crate::capture::event::{Direction, Nanos, Opened, Role, Segment};
+use crate::protocol::{Decoder, Guess, Protocol, Side};
+use wirespan_abi::{Verdict, tcp_flag, verdict};
+
+/// Bytes per direction that are kept to find out the protocol. A first request head that is still undecided by then is none.
+const MAX_UNDECIDED: usize = 16 * 1024;
+/// Turns in which an older connection may fail to look like anything before it is given up.
+const MAX_UNDECIDED_TURNS: u8 = 16;
+/// Times in a row that bytes may not fit before the connection was misjudged.
+const MAX_INVALID: u8 = 4;
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Half {
+    stream: Stream,
+    lane: Lane,
+    /// Sequence number of the FIN, once seen.
+    fin: Option<u32>,
+    finished: bool,
+}
+
+enum Phase {
+    Undecided { turns: u8 },
+    Decoding { protocol: &'static dyn Protocol, decoder: Box<dyn Decoder>, client: Direction, invalid: u8 },
+    Ignored,
+}
+
+/// One socket's connection.
+pub(super) struct Connection {
+    opened: Opened,
+    halves: [Half; 2],
+    phase: Phase,
+    turn: Option<Direction>,
+    established: bool,
+    last_seen: Nanos,
+}
+
+impl Connection {
+    pub(super) fn new(opened: Opened) -> Self {
+        let phase = Phase::Undecided { turns: 0 };
+        Self { opened, halves: <[Half; 2]>::default(), phase, turn: None, established: false, last_seen: opened.at }
+    }
+
+    pub(super) fn is_ignored(&self) -> bool {
+        matches!(self.phase, Phase::Ignored)
+    }
+
+    pub(super) fn last_seen(&self) -> Nanos {
+        self.last_seen
+    }
+
+    pub(super) fn ignore(&mut self) {
+        self.phase = Phase::Ignored;
+        self.halves = <[Half; 2]>::default();
+    }
+
+    pub(super) fn segment(&mut self, segment: &Segment<'_>, shared: &mut Shared<'_>) -> Result<(), DropCause> {
+        self.last_seen = segment.at;
+        if self.is_ignored() {
+            return Err(DropCause::Ignored);
+        }
+        self.handshake(segment, shared);
+        if segment.flags & tcp_flag::ACK != 0 {
+            self.acknowledge(segment, shared);
+        }
+        if segment.len > 0 && self.turn != Some(segment.direction) {
+            self.turn = Some(segment.direction);
+            self.begin_turn(segment.direction, shared);
+        }
+        let before = self.halves[index(segment.direction)].stream.end();
+        self.advance(segment.direction, shared, |stream, each| stream.push(segment, each));
+        let half = &mut self.halves[index(segment.direction)];
+        if segment.flags & tcp_flag::FIN != 0 {
+            half.fin = Some(segment.seq.wrapping_add(segment.len));
+        }
+        if half.fin.is_some() && half.fin == half.stream.next() && !half.finished {
+            self.finish_half(segment.direction, shared);
+        }
+        let half = &self.halves[index(segment.direction)];
+        match segment.len {
+            0 => Ok(()),
+            _ if half.lane.dropping => Err(DropCause::Resync),
+            _ if half.stream.end() == before && !half.stream.is_waiting() => Err(DropCause::Duplicate),
+            _ => Ok(()),
+        }
+    }
+
+    /// The connection is over.
+    pub(super) fn finish(&mut self, shared: &mut Shared<'_>) {
+        for direction in [Direction::In, Direction::Out] {
+            if !self.halves[index(direction)].finished {
+                self.advance(direction, shared, Stream::finish);
+                self.finish_half(direction, shared);
+            }
+        }
+    }
+
+    /// The input is over, the connection perhaps not: bytes held behind a hole are looked at, open messages stay open.
+    pub(super) fn input_ended(&mut self, shared: &mut Shared<'_>) {
+        for direction in [Direction::In, Direction::Out] {
+            self.advance(direction, shared, Stream::finish);
+        }
+        self.end_silent(Nanos::MAX, shared.out);
+    }
+
+    /// Ends messages whose rest was lost and whose connection was silent since `before`.
+    pub(super) fn end_silent(&mut self, before: Nanos, out: &mut dyn FnMut(Signal)) {
+        let Phase::Decoding { client, .. } = &self.phase else { return };
+        if self.last_seen < before {
+            for direction in [Direction::In, Direction::Out] {
+                let side = side_of(*client, direction);
+                let half = &mut self.halves[index(direction)];
+                half.lane.end_truncated(&half.stream, self.opened.socket, side, out);
+            }
+        }
+    }
+
+    fn handshake(&mut self, segment: &Segment<'_>, shared: &mut Shared<'_>) {
+        if segment.flags & tcp_flag::SYN != 0 {
+            self.halves[index(segment.direction)].stream.start(segment.seq);
+            let answered = segment.direction == Direction::In && segment.flags & tcp_flag::ACK != 0;
+            if answered && self.opened.role == Role::Client && !self.established {
+                self.established = true;
+                (shared.out)(Signal::Established { socket: self.opened.socket, at: segment.at });
+            }
+        }
+    }
+
+    /// Everything before the segment's acknowledgement number has arrived on the other direction, seen or not.
+    fn acknowledge(&mut self, segment: &Segment<'_>, shared: &mut Shared<'_>) {
+        let other = opposite(segment.direction);
+        if self.halves[index(other)].stream.is_waiting() {
+            self.advance(other, shared, |stream, each| stream.acknowledged(segment.ack, each));
+        }
+    }
+
+    fn begin_turn(&mut self, direction: Direction, shared: &mut Shared<'_>) {
+        let joined = !self.opened.fresh;
+        let socket = self.opened.socket;
+        match &mut self.phase {
+            Phase::Undecided { turns } => {
+                *turns = turns.saturating_add(1);
+                let half = &mut self.halves[index(direction)];
+                half.lane.turn();
+                if joined {
+                    half.lane.forget_kept(&half.stream);
+                }
+            }
+            Phase::Decoding { client, .. } => {
+                self.halves[index(direction)].lane.turn();
+                let other = &mut self.halves[index(opposite(direction))];
+                other.lane.end_truncated(&other.stream, socket, side_of(*client, opposite(direction)), shared.out);
+            }
+            Phase::Ignored => {}
+        }
+    }
+
+    /// Lets `step` move the stream of `direction` and decodes what comes out in order.
+    fn advance(
+        &mut self,
+        direction: Direction,
+        shared: &mut Shared<'_>,
+        step: impl FnOnce(&mut Stream, &mut dyn FnMut(&mut Stream, Piece<'_>)),
+    ) {
+        let Half { stream, lane, .. } = &mut self.halves[index(direction)];
+        let mut outcome = Outcome::Going;
+        let mut undecided = false;
+        match &mut self.phase {
+            Phase::Ignored => {}
+            Phase::Undecided { .. } => {
+                undecided = true;
+                step(stream, &mut |stream, piece| keep(lane, stream, &piece));
+            }
+            Phase::Decoding { protocol, decoder, client, .. } => {
+                let mut reader = Reader {
+                    socket: self.opened.socket,
+                    side: side_of(*client, direction),
+                    decoder: decoder.as_mut(),
+                    longest_head: protocol.longest_head(),
+                    counters: shared.counters,
+                    out: shared.out,
+                };
+                step(stream, &mut |stream, piece| {
+                    if outcome == Outcome::Going {
+                        outcome = lane.piece(stream, &piece, &mut reader);
+                    }
+                });
+            }
+        }
+        self.judge(&outcome, shared);
+        if undecided {
+            self.decide(shared);
+        }
+    }
+
+    fn finish_half(&mut self, direction: Direction, shared: &mut Shared<'_>) {
+        let Half { stream, lane, finished, .. } = &mut self.halves[index(direction)];
+        *finished = true;
+        let outcome = match &mut self.phase {
+            Phase::Decoding { protocol, decoder, client, .. } => lane.finish(
+                stream,
+                &mut Reader {
+                    socket: self.opened.socket,
+                    side: side_of(*client, direction),
+                    decoder: decoder.as_mut(),
+                    longest_head: protocol.longest_head(),
+                    counters: shared.counters,
+                    out: shared.out,
+                },
+            ),
+            Phase::Undecided { .. } | Phase::Ignored => return,
+        };
+        self.judge(&outcome, shared);
+    }
+
+    /// Draws the consequences of what a decoder said.
+    fn judge(&mut self, outcome: &Outcome, shared: &mut Shared<'_>) {
+        let Phase::Decoding { invalid, .. } = &mut self.phase else { return };
+        match outcome {
+            Outcome::Going => {}
+            Outcome::Invalid => {
+                *invalid += 1;
+                if *invalid >= MAX_INVALID {
+                    shared.counters.misjudged += 1;
+                    self.leave(None, shared);
+                }
+            }
+            Outcome::Left(name) => self.leave(Some(name), shared),
+        }
+    }
+
+    fn leave(&mut self, name: Option<&'static str>, shared: &mut Shared<'_>) {
+        if matches!(self.phase, Phase::Decoding { .. }) {
+            (shared.out)(Signal::Left { socket: self.opened.socket, name });
+        }
+        shared.verdicts.push((self.opened.socket, IGNORED));
+        self.ignore();
+    }
+
+    /// Tries to recognise the protocol by what both directions have said.
+    fn decide(&mut self, shared: &mut Shared<'_>) {
+        let [incoming, outgoing] = &self.halves;
+        if incoming.lane.pending.is_empty() && outgoing.lane.pending.is_empty() {
+            return;
+        }
+        let clients: &[Direction] = match self.opened.role {
+            Role::Client => &[Direction::Out],
+            Role::Server => &[Direction::In],
+            Role::Unknown => &[Direction::In, Direction::Out],
+        };
+        let mut best: Option<(u8, &'static dyn Protocol, Direction)> = None;
+        let mut possible = false;
+        for protocol in shared.protocols {
+            for &client in clients {
+                match self.suits(*protocol, client) {
+                    Suits::No => {}
+                    Suits::Perhaps => possible = true,
+                    Suits::Yes(score) => {
+                        if best.is_none_or(|(other, ..)| score > other) {
+                            best = Some((score, *protocol, client));
+                        }
+                    }
+                }
+            }
+        }
+        let longest = incoming.lane.pending.len().max(outgoing.lane.pending.len());
+        let Phase::Undecided { turns } = self.phase else { return };
+        if let Some((_, protocol, client)) = best {
+            self.recognise(protocol, client, shared);
+        } else if !possible && !self.opened.fresh && turns < MAX_UNDECIDED_TURNS {
+            // The middle of something: the next turn may begin with a message.
+            for half in &mut self.halves {
+                half.lane.forget_kept(&half.stream);
+                half.lane.dropping = true;
+            }
+        } else if !possible || longest > MAX_UNDECIDED || turns >= MAX_UNDECIDED_TURNS {
+            shared.counters.unrecognised += 1;
+            self.leave(None, shared);
+        }
+    }
+
+    fn suits(&self, protocol: &dyn Protocol, client: Direction) -> Suits {
+        let guess = |side, direction| {
+            let pending = &self.halves[index(direction)].lane.pending;
+            if pending.is_empty() { Guess::Maybe } else { protocol.detect(side, pending) }
+        };
+        let (asked, answered) = (guess(Side::Client, client), guess(Side::Server, opposite(client)));
+        match (asked, answered) {
+            (Guess::No, _) | (_, Guess::No) => Suits::No,
+            (Guess::Yes, Guess::Yes) => Suits::Yes(3),
+            (Guess::Yes, _) | (_, Guess::Yes) => Suits::Yes(2),
+            (Guess::Likely, Guess::Likely) => Suits::Yes(1),
+            _ => Suits::Perhaps,
+        }
+    }
+
+    fn recognise(&mut self, protocol: &'static dyn Protocol, client: Direction, shared: &mut Shared<'_>) {
+        let is_client = client == Direction::Out;
+        let server = if is_client { self.opened.remote } else { self.opened.local };
+        let joined = !self.opened.fresh;
+        let decoder = protocol.decoder(server, joined);
+        let socket = self.opened.socket;
+        (shared.out)(Signal::Recognised { socket, protocol: protocol.name(), client: is_client, joined });
+        let flags = if is_client { 0 } else { verdict::SERVER };
+        shared.verdicts.push((socket, Verdict { budget: protocol.budget(), flags }));
+        self.phase = Phase::Decoding { protocol, decoder, client, invalid: 0 };
+        // What was kept is decoded in the order in which the directions began to speak.
+        let began = |half: &Half| half.stream.point(half.lane.taken).map_or(Nanos::MAX, |point| point.at);
+        let [incoming, outgoing] = &self.halves;
+        let order = if began(incoming) <= began(outgoing) { [Direction::In, Direction::Out] } else { [Direction::Out, Direction::In] };
+        for direction in order {
+            let lane = &mut self.halves[index(direction)].lane;
+            let (kept, hidden) = (std::mem::take(&mut lane.pending), std::mem::take(&mut lane.hidden));
+            if !kept.is_empty() {
+                self.advance(direction, shared, |stream, each| each(stream, Piece::Bytes(&kept)));
+            }
+            if hidden > 0 {
+                self.advance(direction, shared, |stream, each| each(stream, Piece::Unseen(hidden)));
+            }
+        }
+    }
+}
+
+/// Whether a connection could speak a protocol.
+enum Suits {
+    No,
+    Perhaps,
+    /// It does; the higher the number, the surer.
+    Yes(u8),
+}
+
+/// Keeps a piece until the protocol is known.
+fn keep(lane: &mut Lane, stream: &Stream, piece: &Piece<'_>) {
+    match piece {
+        Piece::Bytes(bytes) if !lane.dropping && lane.hidden == 0 && lane.pending.len() <= MAX_UNDECIDED => {
+            lane.pending.extend_from_slice(bytes);
+        }
+        _ if lane.dropping || lane.pending.is_empty() => {
+            lane.dropping = true;
+            lane.taken = stream.end();
+        }
+        Piece::Bytes(bytes) => lane.hidden += bytes.len() as u64,
+        Piece::Unseen(len) => lane.hidden += len,
+    }
+}
+
+fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::In => Direction::Out,
+        Direction::Out => Direction::In,
+    }
+}
+
+/// Who sends in `direction` if the client sends in `client`.
+fn side_of(client: Direction, direction: Direction) -> Side {
+    if client == direction { Side::Client } else { Side::Server }
+}

@@ -1,0 +1,240 @@
+//! One direction of a recognised connection: keeps the bytes that the decoder has not taken, steps over bodies, and finds its feet
+//! again after a loss.
+use super::stream::{Piece, Point, Stream};
+use super::{Counters, Signal};
+use crate::capture::event::SocketId;
+use crate::protocol::{Decoder, Side, Step, Take};
+
+/// Decoder steps without progress in a row that are taken for a defect of the decoder: a guard against looping for ever.
+const MAX_IDLE_STEPS: u32 = 4;
+
+/// What a decoder's bytes led to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// The direction goes on.
+    Going,
+    /// The bytes were no longer understood.
+    Invalid,
+    /// The connection became something else.
+    Left(&'static str),
+}
+
+/// The message that has begun and not ended.
+#[derive(Debug)]
+struct Open {
+    first: Point,
+    headed: bool,
+    /// Part of it was lost: its end is found by what comes next.
+    truncated: bool,
+}
+
+/// The decoding state of one direction.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    /// Bytes that were not taken yet.
+    pub(super) pending: Vec<u8>,
+    /// Bytes behind `pending` that passed before the protocol was known and were not kept.
+    pub(super) hidden: u64,
+    /// Offset of the first byte that was not taken.
+    pub(super) taken: u64,
+    /// Bytes to step over.
+    skip: u64,
+    /// The message ends with the last byte to step over.
+    ends_after_skip: bool,
+    open: Option<Open>,
+    /// Everything up to the next turn is dropped.
+    pub(super) dropping: bool,
+}
+
+/// Who decodes, for whom, and where messages go.
+pub(super) struct Reader<'a> {
+    pub(super) socket: SocketId,
+    pub(super) side: Side,
+    pub(super) decoder: &'a mut dyn Decoder,
+    pub(super) longest_head: usize,
+    pub(super) counters: &'a mut Counters,
+    pub(super) out: &'a mut dyn FnMut(Signal),
+}
+
+impl Lane {
+    /// Takes the next piece of the stream.
+    pub(super) fn piece(&mut self, stream: &mut Stream, piece: &Piece<'_>, reader: &mut Reader<'_>) -> Outcome {
+        match *piece {
+            Piece::Bytes(bytes) if self.dropping => {
+                self.taken += bytes.len() as u64;
+                Outcome::Going
+            }
+            Piece::Bytes(bytes) if self.pending.is_empty() => {
+                let (left, outcome) = self.decode(stream, bytes, false, reader);
+                self.pending.extend_from_slice(bytes.get(bytes.len() - left..).unwrap_or_default());
+                self.bounded(stream, outcome, reader)
+            }
+            Piece::Bytes(bytes) => {
+                let mut pending = std::mem::take(&mut self.pending);
+                pending.extend_from_slice(bytes);
+                let (left, outcome) = self.decode(stream, &pending, false, reader);
+                if left > 0 {
+                    pending.drain(..pending.len() - left);
+                    self.pending = pending;
+                }
+                self.bounded(stream, outcome, reader)
+            }
+            Piece::Unseen(len) => {
+                self.unseen(stream, len, reader);
+                Outcome::Going
+            }
+        }
+    }
+
+    /// A new turn of this direction begins: a message boundary, as far as anybody can tell.
+    pub(super) fn turn(&mut self) {
+        self.dropping = false;
+    }
+
+    /// Drops what was kept while the protocol was not known.
+    pub(super) fn forget_kept(&mut self, stream: &Stream) {
+        self.pending = Vec::new();
+        self.hidden = 0;
+        self.taken = stream.end();
+    }
+
+    /// The other side speaks: a message of this side whose rest was lost has ended.
+    pub(super) fn end_truncated(&mut self, stream: &Stream, socket: SocketId, side: Side, out: &mut dyn FnMut(Signal)) {
+        if self.open.as_ref().is_some_and(|open| open.truncated) {
+            self.close(stream, stream.end(), socket, side, out);
+        }
+    }
+
+    /// Nothing follows in this direction.
+    pub(super) fn finish(&mut self, stream: &mut Stream, reader: &mut Reader<'_>) -> Outcome {
+        if self.skip == 0 && !self.dropping {
+            let pending = std::mem::take(&mut self.pending);
+            let (_, outcome) = self.decode(stream, &pending, true, reader);
+            if outcome != Outcome::Going {
+                return outcome;
+            }
+        }
+        if self.skip > 0 {
+            // The body stopped short of its length: the message is over, and not whole.
+            self.open = None;
+        }
+        self.end_truncated(stream, reader.socket, reader.side, reader.out);
+        Outcome::Going
+    }
+
+    fn decode(&mut self, stream: &mut Stream, bytes: &[u8], finished: bool, reader: &mut Reader<'_>) -> (usize, Outcome) {
+        let mut rest = bytes;
+        let mut idle = 0;
+        loop {
+            if self.skip > 0 {
+                let step = self.skip.min(rest.len() as u64);
+                rest = rest.get(step as usize..).unwrap_or_default();
+                self.step_over(stream, step, reader);
+            }
+            if self.skip > 0 || (rest.is_empty() && !finished) {
+                break;
+            }
+            match reader.decoder.decode(reader.side, rest, finished) {
+                Step::More => break,
+                Step::Take(take) => {
+                    idle = if take.used == 0 { idle + 1 } else { 0 };
+                    if idle > MAX_IDLE_STEPS {
+                        break;
+                    }
+                    let here = take.used.min(rest.len() as u64);
+                    rest = rest.get(here as usize..).unwrap_or_default();
+                    self.take(stream, take, here, reader);
+                }
+                Step::Invalid => {
+                    reader.counters.invalid += 1;
+                    self.lose(stream, reader);
+                    self.taken += rest.len() as u64;
+                    return (0, Outcome::Invalid);
+                }
+                Step::Leave(name) => return (0, Outcome::Left(name)),
+            }
+            if finished && rest.is_empty() && self.open.is_none() {
+                break;
+            }
+        }
+        stream.forget(self.taken.saturating_sub(1));
+        (rest.len(), Outcome::Going)
+    }
+
+    /// Applies a step of which `here` bytes were at hand.
+    fn take(&mut self, stream: &Stream, take: Take, here: u64, reader: &mut Reader<'_>) {
+        if take.start {
+            self.open = stream.point(self.taken).map(|first| Open { first, headed: false, truncated: false });
+        }
+        if let (Some(head), Some(open)) = (take.head, self.open.as_mut()) {
+            open.headed = true;
+            (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head: *head });
+        }
+        self.taken += here;
+        self.skip = take.used - here;
+        self.ends_after_skip = take.end && self.skip > 0;
+        if take.end && self.skip == 0 {
+            self.close(stream, self.taken, reader.socket, reader.side, reader.out);
+        }
+    }
+
+    /// `len` bytes of a body have passed.
+    fn step_over(&mut self, stream: &Stream, len: u64, reader: &mut Reader<'_>) {
+        self.skip -= len;
+        self.taken += len;
+        if self.skip == 0 && std::mem::take(&mut self.ends_after_skip) {
+            self.close(stream, self.taken, reader.socket, reader.side, reader.out);
+        }
+    }
+
+    fn unseen(&mut self, stream: &mut Stream, len: u64, reader: &mut Reader<'_>) {
+        let step = self.skip.min(len);
+        if step > 0 {
+            self.step_over(stream, step, reader);
+        }
+        let lost = len - step;
+        if lost > 0 && !self.dropping {
+            reader.counters.unseen += 1;
+            let pending = self.pending.len() as u64;
+            self.lose(stream, reader);
+            self.taken += pending;
+        }
+        self.taken += lost;
+        stream.forget(self.taken.saturating_sub(1));
+    }
+
+    /// The place in the messages is lost until the next turn.
+    fn lose(&mut self, stream: &Stream, reader: &mut Reader<'_>) {
+        self.pending = Vec::new();
+        self.skip = 0;
+        self.ends_after_skip = false;
+        self.dropping = true;
+        match self.open.as_mut() {
+            Some(open) => open.truncated = true,
+            None => self.open = stream.point(self.taken).map(|first| Open { first, headed: false, truncated: true }),
+        }
+        reader.decoder.lost(reader.side);
+    }
+
+    /// Gives up a head that is longer than any that can be decoded.
+    fn bounded(&mut self, stream: &Stream, outcome: Outcome, reader: &mut Reader<'_>) -> Outcome {
+        if self.pending.len() > reader.longest_head {
+            reader.counters.unseen += 1;
+            let pending = self.pending.len() as u64;
+            self.lose(stream, reader);
+            self.taken += pending;
+        }
+        outcome
+    }
+
+    /// The open message ended before `end`.
+    fn close(&mut self, stream: &Stream, end: u64, socket: SocketId, side: Side, out: &mut dyn FnMut(Signal)) {
+        let Some(Open { first, headed, truncated }) = self.open.take() else { return };
+        let last = stream.point(end.saturating_sub(1)).unwrap_or(first);
+        match (headed, truncated) {
+            (true, _) => out(Signal::End { socket, side, last, truncated }),
+            (false, true) => out(Signal::Unread { socket, side, first, last }),
+            (false, false) => {}
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Segments of one socket become two ordered byte streams with exact offsets, and those, with the help of a protocol's decoder,
+//! the beginnings and ends of messages. Pure: no clock, no I/O.
+//!
+//! Input: [`Event`]s of any source. Output: [`Signal`]s, in the order in which things happened.
+mod connection;
+mod lane;
+pub mod stream;
+
+use crate::capture::event::{Closed, Direction, Event, Nanos, Opened, Read, SocketId};
+use crate::protocol::{Head, Protocol, Side};
+use connection::Connection;
+use rustc_hash::FxHashMap;
+use stream::Point;
+use wirespan_abi::{Verdict, verdict};
+
+/// Connections followed at once: ten times what a busy node has, at about 1 KiB each.
+pub const MAX_CONNECTIONS: usize = 128 * 1024;
+
+/// What a connection said.
+#[derive(Debug)]
+pub enum Signal {
+    /// A socket appeared.
+    Opened(Opened),
+    /// Its connection is established: the answer to its SYN arrived.
+    Established {
+        /// Which.
+        socket: SocketId,
+        /// When.
+        at: Nanos,
+    },
+    /// Its protocol is known.
+    Recognised {
+        /// Which.
+        socket: SocketId,
+        /// The protocol's name.
+        protocol: &'static str,
+        /// Whether this socket is the client's.
+        client: bool,
+        /// Whether the connection is older than the capture.
+        joined: bool,
+    },
+    /// A message began, and what it is is known now.
+    Head {
+        /// Which.
+        socket: SocketId,
+        /// Who sent it.
+        side: Side,
+        /// Its first byte.
+        first: Point,
+        /// What it is.
+        head: Head,
+    },
+    /// The message whose head came last from this side has ended.
+    End {
+        /// Which.
+        socket: SocketId,
+        /// Who sent it.
+        side: Side,
+        /// Its last byte.
+        last: Point,
+        /// Part of it was not captured, so that its end was found by what came next.
+        truncated: bool,
+    },
+    /// Bytes passed that could not be decoded: one message or several, or parts.
+    Unread {
+        /// Which.
+        socket: SocketId,
+        /// Who sent them.
+        side: Side,
+        /// Their first byte.
+        first: Point,
+        /// Their last byte.
+        last: Point,
+    },
+    /// A thread read from a recognised socket.
+    Read(Read),
+    /// A recognised connection became something else, or nonsense: no more of its messages follow.
+    Left {
+        /// Which.
+        socket: SocketId,
+        /// What it became, if it has a name.
+        name: Option<&'static str>,
+    },
+    /// A socket ended.
+    Closed(Closed),
+}
+
+/// Why an event was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropCause {
+    /// Its socket was never announced: that record was lost, or the connection was evicted.
+    UnknownSocket,
+    /// Its connection is of no interest: another protocol, or excluded.
+    Ignored,
+    /// It lies between a loss or nonsense and the next message.
+    Resync,
+    /// It brought nothing new.
+    Duplicate,
+}
+
+impl DropCause {
+    /// Name in the accounting.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownSocket => "flow.unknown_socket",
+            Self::Ignored => "flow.ignored",
+            Self::Resync => "flow.resync",
+            Self::Duplicate => "flow.duplicate",
+        }
+    }
+}
+
+/// What became of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Given up without finding their protocol.
+    pub unrecognised: u64,
+    /// Given up because their bytes did not fit the protocol that their beginning promised.
+    pub misjudged: u64,
+    /// Places where bytes did not fit the protocol.
+    pub invalid: u64,
+    /// Places where messages were lost because bytes were not captured.
+    pub unseen: u64,
+    /// Evicted because there were more than [`MAX_CONNECTIONS`].
+    pub evicted: u64,
+}
+
+/// The connections of one source.
+pub struct Flow {
+    protocols: &'static [&'static dyn Protocol],
+    connections: FxHashMap<SocketId, Connection>,
+    verdicts: Vec<(SocketId, Verdict)>,
+    counters: Counters,
+}
+
+impl Flow {
+    /// No connections yet; `protocols` are tried in their order.
+    #[must_use]
+    pub fn new(protocols: &'static [&'static dyn Protocol]) -> Self {
+        Self { protocols, connections: FxHashMap::default(), verdicts: Vec::new(), counters: Counters::default() }
+    }
+
+    /// Takes one event and says what follows from it.
+    pub fn event(&mut self, event: &Event<'_>, out: &mut dyn FnMut(Signal)) -> Result<(), DropCause> {
+        match event {
+            Event::Opened(opened) => {
+                if self.connections.len() >= MAX_CONNECTIONS {
+                    self.evict(opened.at, out);
+                }
+                self.connections.insert(opened.socket, Connection::new(*opened));
+                out(Signal::Opened(*opened));
+                Ok(())
+            }
+            Event::Segment(segment) => {
+                let connection = self.connections.get_mut(&segment.socket).ok_or(DropCause::UnknownSocket)?;
+                let mut shared = Shared { protocols: self.protocols, counters: &mut self.counters, verdicts: &mut self.verdicts, out };
+                connection.segment(segment, &mut shared)
+            }
+            Event::Read(read) => {
+                let connection = self.connections.get(&read.socket).ok_or(DropCause::UnknownSocket)?;
+                if connection.is_ignored() {
+                    return Err(DropCause::Ignored);
+                }
+                out(Signal::Read(*read));
+                Ok(())
+            }
+            Event::Closed(closed) => {
+                let mut connection = self.connections.remove(&closed.socket).ok_or(DropCause::UnknownSocket)?;
+                let mut shared = Shared { protocols: self.protocols, counters: &mut self.counters, verdicts: &mut self.verdicts, out };
+                connection.finish(&mut shared);
+                out(Signal::Closed(*closed));
+                Ok(())
+            }
+            Event::Process(_) => Ok(()),
+        }
+    }
+
+    /// Ends messages whose rest was not captured and whose connection has been silent since `before`.
+    pub fn tick(&mut self, before: Nanos, out: &mut dyn FnMut(Signal)) {
+        for connection in self.connections.values_mut() {
+            connection.end_silent(before, out);
+        }
+    }
+
+    /// The input has ended: what is buffered is decoded as far as it goes.
+    pub fn finish(&mut self, out: &mut dyn FnMut(Signal)) {
+        for connection in self.connections.values_mut() {
+            let mut shared = Shared { protocols: self.protocols, counters: &mut self.counters, verdicts: &mut self.verdicts, out };
+            connection.input_ended(&mut shared);
+        }
+    }
+
+    /// Nothing more of this socket is wanted.
+    pub fn ignore(&mut self, socket: SocketId) {
+        if let Some(connection) = self.connections.get_mut(&socket) {
+            connection.ignore();
+            self.verdicts.push((socket, IGNORED));
+        }
+    }
+
+    /// What the source shall be told about sockets since the last call.
+    pub fn take_verdicts(&mut self) -> std::vec::Drain<'_, (SocketId, Verdict)> {
+        self.verdicts.drain(..)
+    }
+
+    /// What became of connections so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Connections followed now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether no connection is followed now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Drops the older half of the connections that have been silent longest.
+    fn evict(&mut self, now: Nanos, out: &mut dyn FnMut(Signal)) {
+        let mut ages: Vec<Nanos> = self.connections.values().map(Connection::last_seen).collect();
+        let middle = ages.len() / 2;
+        let (_, &mut median, _) = ages.select_nth_unstable(middle);
+        let gone: Vec<SocketId> = self.connections.iter().filter(|(_, c)| c.last_seen() < median.max(1)).map(|(id, _)| *id).collect();
+        for socket in gone {
+            self.connections.remove(&socket);
+            self.verdicts.push((socket, IGNORED));
+            self.counters.evicted += 1;
+            out(Signal::Closed(Closed { at: now, socket, end: crate::capture::event::End::Finished, established: true }));
+        }
+    }
+}
+
+/// The verdict for sockets of no interest.
+const IGNORED: Verdict = Verdict { budget: 0, flags: verdict::IGNORE };
+
+/// What connections share while one event is worked on.
+struct Shared<'a> {
+    protocols: &'static [&'static dyn Protocol],
+    counters: &'a mut Counters,
+    verdicts: &'a mut Vec<(SocketId, Verdict)>,
+    out: &'a mut dyn FnMut(Signal),
+}
+
+/// Index of a direction's half.
+fn index(direction: Direction) -> usize {
+    match direction {
+        Direction::In => 0,
+        Direction::Out => 1,
+    }
+}

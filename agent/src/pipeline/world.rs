@@ -1,0 +1,184 @@
+//! A small world for tests: programs with threads that connect, send and read, told as the kernel would tell it.
+use super::Pipeline;
+use crate::capture::event::{Closed, Direction, End, Event, LastRead, Opened, Read, Role, Segment, Sender, SocketId, Thread};
+use crate::causality::class::Habit;
+use crate::enrich::directory::Directory;
+use crate::enrich::span::{Span, SpanKind};
+use crate::protocol::attribute::Value;
+use crate::selection::Selection;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use wirespan_abi::tcp_flag;
+
+/// A connection as both ends see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Conn {
+    client: SocketId,
+    server: SocketId,
+}
+
+struct Ends {
+    sequence: [u32; 2],
+    opener: Thread,
+}
+
+pub struct World {
+    pipeline: Pipeline,
+    pub spans: Vec<Span>,
+    now: u64,
+    next: u64,
+    conns: HashMap<SocketId, Ends>,
+    reads: HashMap<Thread, LastRead>,
+}
+
+pub fn thread(pid: u32, tid: u32) -> Thread {
+    Thread { pid, tid }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let pipeline = Pipeline::new(Directory::of_addresses(), Selection::default(), true);
+        Self { pipeline, spans: Vec::new(), now: 1_000_000_000, next: 0, conns: HashMap::new(), reads: HashMap::new() }
+    }
+
+    /// The process is known to work like this.
+    pub fn habit(&mut self, pid: u32, habit: Habit) {
+        self.pipeline.causality.know(pid, habit);
+    }
+
+    pub fn pass(&mut self, nanos: u64) {
+        self.now += nanos;
+        let spans = &mut self.spans;
+        self.pipeline.tick(self.now, &mut |span| spans.push(span));
+    }
+
+    fn tell(&mut self, event: &Event<'_>) {
+        let spans = &mut self.spans;
+        let _ = self.pipeline.event(event, &mut |span| spans.push(span));
+        self.now += 1000;
+    }
+
+    /// `by` connects to the service at `port`.
+    pub fn connect(&mut self, by: Thread, port: u16) -> Conn {
+        self.next += 2;
+        let conn = Conn { client: SocketId(self.next), server: SocketId(self.next + 1) };
+        let from = SocketAddr::from(([127, 0, 0, 1], 40_000 + self.next as u16));
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        let opener = Some(Sender { thread: by, last_read: self.reads.get(&by).copied() });
+        let client = Opened {
+            at: self.now,
+            socket: conn.client,
+            local: from,
+            remote: to,
+            role: Role::Client,
+            fresh: true,
+            cgroup: 0,
+            opener,
+        };
+        let server = Opened { socket: conn.server, local: to, remote: from, role: Role::Server, opener: None, ..client };
+        self.tell(&Event::Opened(client));
+        self.tell(&Event::Opened(server));
+        let sequence = [1000 * self.next as u32, 77 * self.next as u32];
+        self.conns.insert(conn.client, Ends { sequence, opener: by });
+        conn
+    }
+
+    /// `by` sends from the client's end.
+    pub fn ask(&mut self, by: Thread, conn: Conn, bytes: &str) {
+        self.send(by, conn, bytes, true);
+    }
+
+    /// `by` sends from the server's end.
+    pub fn answer(&mut self, by: Thread, conn: Conn, bytes: &str) {
+        self.send(by, conn, bytes, false);
+    }
+
+    fn send(&mut self, by: Thread, conn: Conn, bytes: &str, client: bool) {
+        let ends = self.conns.get_mut(&conn.client).expect("connected");
+        let (ours, theirs) = if client { (0, 1) } else { (1, 0) };
+        let (seq, ack) = (ends.sequence[ours], ends.sequence[theirs]);
+        ends.sequence[ours] += bytes.len() as u32;
+        let (from, to) = if client { (conn.client, conn.server) } else { (conn.server, conn.client) };
+        let out = Segment {
+            at: self.now,
+            socket: from,
+            direction: Direction::Out,
+            seq,
+            ack,
+            flags: tcp_flag::ACK,
+            len: bytes.len() as u32,
+            bytes: bytes.as_bytes(),
+            sender: Some(Sender { thread: by, last_read: self.reads.get(&by).copied() }),
+            srtt_us: 0,
+            retransmits: 0,
+        };
+        self.tell(&Event::Segment(out));
+        let arrived = Segment { at: self.now, socket: to, direction: Direction::In, sender: None, ..out };
+        self.tell(&Event::Segment(arrived));
+    }
+
+    /// `by` reads everything at the server's end.
+    pub fn take(&mut self, by: Thread, conn: Conn) {
+        let upto = self.conns[&conn.client].sequence[0];
+        self.read(by, conn.server, upto);
+    }
+
+    /// `by` reads everything at the client's end.
+    pub fn receive(&mut self, by: Thread, conn: Conn) {
+        let upto = self.conns[&conn.client].sequence[1];
+        self.read(by, conn.client, upto);
+    }
+
+    fn read(&mut self, by: Thread, socket: SocketId, upto: u32) {
+        self.tell(&Event::Read(Read { at: self.now, socket, upto, thread: by }));
+        self.reads.insert(by, LastRead { socket, at: self.now, upto });
+    }
+
+    pub fn close(&mut self, conn: Conn, end: End) {
+        for socket in [conn.client, conn.server] {
+            self.tell(&Event::Closed(Closed { at: self.now, socket, end, established: true }));
+        }
+    }
+
+    /// A whole exchange of a client that nobody traces further, with `work` at the server.
+    pub fn serve(&mut self, conn: Conn, path: &str, server: Thread, work: impl FnOnce(&mut Self)) {
+        let client = self.conns[&conn.client].opener;
+        self.ask(client, conn, &get(path));
+        self.take(server, conn);
+        work(self);
+        self.answer(server, conn, OK);
+        self.receive(client, conn);
+    }
+
+    /// Everything that is left is told.
+    pub fn end(mut self) -> Vec<Span> {
+        let spans = &mut self.spans;
+        self.pipeline.finish(&mut |span| spans.push(span));
+        self.spans
+    }
+}
+
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+pub fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// Text of an attribute; numbers and truth as text too.
+pub fn attribute(span: &Span, key: &str) -> Option<String> {
+    span.attributes.iter().find(|attribute| attribute.key == key).map(|attribute| match &attribute.value {
+        Value::Text(text) => text.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Bool(yes) => yes.to_string(),
+        Value::Texts(texts) => texts.join(","),
+    })
+}
+
+/// The span of this kind whose path or target is `path`.
+pub fn find<'a>(spans: &'a [Span], kind: SpanKind, path: &str) -> &'a Span {
+    let matches = |span: &&Span| {
+        let target = attribute(span, "url.path").or_else(|| attribute(span, "url.full")).or_else(|| attribute(span, "db.query.text"));
+        span.kind == kind && target.is_some_and(|target| target.ends_with(path))
+    };
+    spans.iter().find(matches).unwrap_or_else(|| panic!("no {kind:?} span of {path} in {spans:#?}"))
+}

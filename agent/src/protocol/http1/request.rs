@@ -1,0 +1,228 @@
+//! A request's head becomes a [`Request`] and what its response needs to know. Of its headers only those named here are looked at;
+//! credentials never leave.
+use super::authority::{Authority, first_client};
+use super::framing::Framing;
+use super::head::{LONGEST_METHOD, Version, is_plain, is_token, lines, version};
+use crate::protocol::attribute::Attribute;
+use crate::protocol::context::TraceContext;
+use crate::protocol::{Kind, Request, redact};
+use crate::semconv;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+/// Methods that a span may be named by, as the semantic conventions list them.
+const KNOWN_METHODS: &[&str] = &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"];
+/// Bytes of an attribute's text that are kept: no tool shows more, and one URL must not outweigh a thousand spans.
+const LONGEST_TEXT: usize = 8 * 1024;
+/// Longest scheme of an absolute target.
+const LONGEST_SCHEME: usize = 16;
+/// Header lines of one name that are kept; a second `traceparent` already voids the first, and a `tracestate` in more pieces is none.
+const MOST_VALUES: usize = 32;
+
+/// What a response needs to know of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The response may have a body.
+    Content,
+    /// The response has none.
+    Head,
+    /// A response of success makes the connection a tunnel.
+    Tunnel,
+}
+
+/// A request line (RFC 9112 section 3).
+#[derive(Debug, PartialEq)]
+pub(super) struct Line<'a> {
+    method: &'a str,
+    target: Target<'a>,
+    version: &'static str,
+}
+
+/// A request target (RFC 9112 section 3.2).
+#[derive(Debug, PartialEq)]
+enum Target<'a> {
+    /// Path and query.
+    Origin(&'a [u8]),
+    /// Scheme, authority, path and query.
+    Absolute(&'a str, Authority<'a>, &'a [u8]),
+    /// Where a tunnel shall lead.
+    Authority(Authority<'a>),
+    /// The server itself.
+    Asterisk,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a complete request line, without its end.
+    pub(super) fn read(line: &'a [u8]) -> Option<Self> {
+        let mut parts = line.split(|b| *b == b' ');
+        let (method, target, Version::Whole(version)) = (parts.next()?, parts.next()?, version(parts.next()?)?) else { return None };
+        let plain = is_method(method) && !method.is_empty() && parts.next().is_none() && is_plain(target);
+        let method = std::str::from_utf8(method).ok().filter(|_| plain)?;
+        Some(Self { method, target: Target::read(target, method == "CONNECT")?, version })
+    }
+
+    /// Whether an unfinished line can become a request line.
+    pub(super) fn is_prefix(line: &[u8]) -> bool {
+        let mut parts = line.split(|b| *b == b' ');
+        let method = parts.next().is_some_and(is_method) && line.first() != Some(&b' ');
+        let target = parts
+            .next()
+            .is_none_or(|target| is_plain(target) && target.first().is_none_or(|b| b"/*[".contains(b) || b.is_ascii_alphanumeric()));
+        let version = parts.next().is_none_or(|part| version(part).is_some());
+        method && target && version && parts.next().is_none()
+    }
+
+    /// What a response needs to know.
+    pub(super) fn asked(&self) -> Asked {
+        match self.method {
+            "HEAD" => Asked::Head,
+            "CONNECT" => Asked::Tunnel,
+            _ => Asked::Content,
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    fn read(target: &'a [u8], tunnel: bool) -> Option<Self> {
+        match target {
+            [b'/', ..] => Some(Self::Origin(target)),
+            b"*" => Some(Self::Asterisk),
+            _ if tunnel => Authority::read(target).map(Self::Authority),
+            _ => {
+                let colon = target.iter().take(LONGEST_SCHEME + 1).position(|b| *b == b':')?;
+                let (scheme, rest) = target.split_at_checked(colon)?;
+                let rest = rest.strip_prefix(b"://")?;
+                let scheme = std::str::from_utf8(scheme).ok().filter(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric()))?;
+                let (authority, path) = rest.split_at(rest.iter().position(|b| b"/?#".contains(b)).unwrap_or(rest.len()));
+                Some(Self::Absolute(scheme, Authority::read(authority)?, path))
+            }
+        }
+    }
+}
+
+fn is_method(bytes: &[u8]) -> bool {
+    bytes.len() <= LONGEST_METHOD && bytes.iter().all(|b| is_token(*b))
+}
+
+/// Reads a head that begins with a request line. `None` if it is no request, or no peer can agree on where it ends.
+///
+/// `server` stands in for a missing `Host`. Of an unfinished head, `framing` must be given the lines that follow.
+pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Option<(Request, Asked)> {
+    let mut lines = lines(head);
+    let line = Line::read(lines.next()?)?;
+    let mut fields = Fields::default();
+    for text in lines {
+        if let Some((name, value)) = framing.line(text).ok()? {
+            fields.keep(name, value);
+        }
+    }
+    let mut attributes = Vec::with_capacity(11);
+    let known = KNOWN_METHODS.iter().find(|known| **known == line.method).copied();
+    attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD, known.unwrap_or("_OTHER")));
+    if known.is_none() {
+        attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD_ORIGINAL, line.method.to_owned()));
+    }
+    address(&line.target, fields.host, server, &mut attributes);
+    if let Some(agent) = fields.user_agent {
+        attributes.push(Attribute::server(semconv::USER_AGENT_ORIGINAL, bounded(String::from_utf8_lossy(agent).into_owned())));
+    }
+    if let Some(client) = first_client(fields.forwarded, fields.x_forwarded_for) {
+        attributes.push(Attribute::server(semconv::CLIENT_ADDRESS, client.to_string()));
+    }
+    attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, line.version));
+    let request = Request {
+        kind: Kind::Service,
+        name: Cow::Borrowed(known.unwrap_or("HTTP")),
+        attributes,
+        context: TraceContext::w3c(&fields.traceparent, &fields.tracestate),
+        correlation: None,
+        answered: true,
+    };
+    Some((request, line.asked()))
+}
+
+/// The values of the headers that are looked at.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    forwarded: Option<&'a [u8]>,
+    x_forwarded_for: Option<&'a [u8]>,
+    traceparent: Vec<&'a [u8]>,
+    tracestate: Vec<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    fn keep(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is("host") {
+            self.host.get_or_insert(value);
+        } else if is("user-agent") {
+            self.user_agent.get_or_insert(value);
+        } else if is("forwarded") {
+            self.forwarded.get_or_insert(value);
+        } else if is("x-forwarded-for") {
+            self.x_forwarded_for.get_or_insert(value);
+        } else if is("traceparent") && self.traceparent.len() < MOST_VALUES {
+            self.traceparent.push(value);
+        } else if is("tracestate") && self.tracestate.len() <= MOST_VALUES {
+            self.tracestate.push(value);
+        }
+    }
+}
+
+/// The attributes that say where the request goes.
+fn address(target: &Target<'_>, host: Option<&[u8]>, server: SocketAddr, attributes: &mut Vec<Attribute>) {
+    let host = host.and_then(Authority::read);
+    let (scheme, authority, rest) = match target {
+        Target::Origin(rest) => ("http", host, *rest),
+        Target::Absolute(scheme, authority, rest) => (*scheme, Some(*authority), *rest),
+        Target::Authority(authority) => ("http", Some(*authority), &b""[..]),
+        Target::Asterisk => ("http", host, &b""[..]),
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let rest = String::from_utf8_lossy(rest);
+    let rest = rest.split_once('#').map_or(&*rest, |(rest, _)| rest);
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(redact::query(query))));
+    let written = match authority {
+        Some(authority) => Cow::Borrowed(authority.text),
+        None if server.port() == 80 && server.is_ipv6() => Cow::Owned(format!("[{}]", server.ip())),
+        None if server.port() == 80 => Cow::Owned(server.ip().to_string()),
+        None => Cow::Owned(server.to_string()),
+    };
+    let mut full = String::with_capacity(16 + written.len() + rest.len());
+    if !matches!(target, Target::Authority(_)) {
+        full.extend([&*scheme, "://"]);
+    }
+    if authority.is_some_and(|authority| authority.credentials) {
+        full.push_str(redact::USERINFO);
+    }
+    full.extend([&*written, path]);
+    if let Some(query) = &query {
+        full.extend(["?", query]);
+    }
+    attributes.push(Attribute::client(semconv::URL_FULL, bounded(full)));
+    attributes.push(Attribute::server(
+        semconv::URL_PATH,
+        match (target, path) {
+            (Target::Asterisk, _) => "*".to_owned(),
+            (Target::Absolute(..), "") => "/".to_owned(),
+            _ => bounded(path.to_owned()),
+        },
+    ));
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
+        attributes.push(Attribute::server(semconv::URL_QUERY, bounded(query.into_owned())));
+    }
+    let default_port = if scheme == "https" { 443 } else { 80 };
+    attributes.push(Attribute::server(semconv::URL_SCHEME, scheme));
+    if let Some(Authority { host, port, .. }) = authority {
+        attributes.push(Attribute::both(semconv::SERVER_ADDRESS, host.to_owned()));
+        attributes.push(Attribute::both(semconv::SERVER_PORT, i64::from(port.unwrap_or(default_port))));
+    }
+}
+
+/// At most [`LONGEST_TEXT`] bytes of a text.
+fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+    text
+}

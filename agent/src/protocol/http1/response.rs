@@ -1,0 +1,66 @@
+//! A response's head becomes a [`Response`], its status, and what the connection becomes if it changes.
+use super::framing::Framing;
+use super::head::{lines, version};
+use crate::protocol::Response;
+use crate::protocol::attribute::Attribute;
+use crate::semconv;
+use std::borrow::Cow;
+
+/// Protocols that HTTP/1 connections are known to become, in lower case; any other is an `upgrade`.
+const UPGRADES: &[&str] = &["websocket", "h2c", "tls", "tcp", "spdy", "connect"];
+
+/// A response's head.
+#[derive(Debug, PartialEq)]
+pub(super) struct Answer {
+    /// Three digits.
+    pub(super) status: u16,
+    /// The response.
+    pub(super) response: Response,
+    /// With status 101, what the connection becomes.
+    pub(super) upgrade: &'static str,
+}
+
+/// Reads a complete status line (RFC 9112 section 4), without its end, and gives its status; the reason may be missing with its space.
+pub(super) fn status(line: &[u8]) -> Option<u16> {
+    let digits = line.get(9..12).filter(|_| is_prefix(line))?;
+    Some(digits.iter().fold(0, |number, digit| number * 10 + u16::from(*digit - b'0')))
+}
+
+/// Whether an unfinished line can become a status line.
+pub(super) fn is_prefix(line: &[u8]) -> bool {
+    let (start, rest) = line.split_at(line.len().min("HTTP/1.1".len()));
+    version(start).is_some()
+        && rest.iter().enumerate().all(|(at, byte)| match at {
+            0 | 4 => *byte == b' ',
+            1 => matches!(byte, b'1'..=b'9'),
+            2 | 3 => byte.is_ascii_digit(),
+            _ => !byte.is_ascii_control() || *byte == b'\t',
+        })
+}
+
+/// Reads a head that begins with a status line. `None` if it is no response, or no peer can agree on where it ends.
+///
+/// An interim response has no attributes: they are for the final one.
+pub(super) fn read(head: &[u8], framing: &mut Framing) -> Option<Answer> {
+    let mut lines = lines(head);
+    let status = status(lines.next()?)?;
+    let mut upgrade = "upgrade";
+    for line in lines {
+        if let Some((name, value)) = framing.line(line).ok()?
+            && name.eq_ignore_ascii_case(b"upgrade")
+        {
+            let protocol = value.split(|b| b"/, ".contains(b)).next().unwrap_or_default();
+            upgrade = UPGRADES.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(protocol)).copied().unwrap_or(upgrade);
+        }
+    }
+    let interim = status < 200 && status != 101;
+    let error = |from| (status >= from).then(|| Cow::Owned(status.to_string()));
+    let response = Response {
+        attributes: if interim { Vec::new() } else { vec![Attribute::both(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status))] },
+        client_error: error(400),
+        server_error: error(500),
+        correlation: None,
+        interim,
+    };
+    Some(Answer { status, response, upgrade })
+}

@@ -1,0 +1,153 @@
+//! Bytes at an offset become messages. Pure: no clock, no I/O; the bytes are hostile, may be cut, and may begin in the middle.
+//!
+//! A protocol is one file that detects, decodes, names and redacts, and one line in [`PROTOCOLS`]. A [`Decoder`] sees both
+//! directions of one connection. The driver in [`crate::flow`] keeps the bytes that a decoder has not taken yet, steps over bytes
+//! that were never captured where the decoder said how many follow, and resynchronises where it did not.
+pub mod attribute;
+pub mod context;
+pub mod http1;
+pub mod redact;
+pub mod redis;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
+
+use attribute::Attribute;
+use context::TraceContext;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+/// Every protocol, in the order in which they are tried.
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &redis::Redis];
+
+/// Who sent the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+}
+
+/// What the first bytes of a connection say about its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guess {
+    /// Certainly another protocol.
+    No,
+    /// Nothing speaks against it, but more bytes are needed.
+    Maybe,
+    /// It could be this one, but only if the other side's bytes agree.
+    Likely,
+    /// It is this one.
+    Yes,
+}
+
+/// A protocol.
+pub trait Protocol: Sync {
+    /// Name, as it stands in `wirespan.protocol`.
+    fn name(&self) -> &'static str;
+
+    /// Judges the first bytes of a turn that `from` would have sent, from a message boundary on if the protocol is this one.
+    ///
+    /// The driver asks for each side that has bytes: the protocol is taken when one side says [`Guess::Yes`], or both at least
+    /// [`Guess::Likely`], and no side says [`Guess::No`].
+    fn detect(&self, from: Side, bytes: &[u8]) -> Guess;
+
+    /// A decoder for a connection to `server`. With `joined`, its first messages were missed: state from before is unknown.
+    fn decoder(&self, server: SocketAddr, joined: bool) -> Box<dyn Decoder>;
+
+    /// Payload bytes per turn that the kernel shall copy for this protocol.
+    fn budget(&self) -> u32;
+
+    /// Longest unfinished message head, in bytes, that is worth keeping; more is a message that cannot be decoded.
+    fn longest_head(&self) -> usize;
+}
+
+/// The state of one connection in one protocol.
+pub trait Decoder: Send {
+    /// Looks at the bytes that `from` sent and that were not taken yet, and takes some.
+    ///
+    /// `bytes` begins where the last step ended. With `finished`, nothing follows them, and the decoder is asked once more with
+    /// no bytes, so that a message that lasts until the end of the connection can end. The result must not depend on how the
+    /// bytes are cut: a prefix yields [`Step::More`] or the same steps as the whole.
+    fn decode(&mut self, from: Side, bytes: &[u8], finished: bool) -> Step;
+
+    /// Bytes of `from` were lost at an unknown place in its messages: what follows begins, at best, at a message boundary.
+    /// Messages of that side that had begun are over.
+    fn lost(&mut self, from: Side);
+}
+
+/// What a decoder made of the bytes.
+#[derive(Debug, PartialEq)]
+pub enum Step {
+    /// Nothing can be said before more bytes are there.
+    More,
+    /// Bytes were understood.
+    Take(Take),
+    /// These bytes are not this protocol. The driver drops the rest of this turn and calls [`Decoder::lost`].
+    Invalid,
+    /// What follows on this connection, in both directions, is something else: its name, for example `websocket`.
+    Leave(&'static str),
+}
+
+/// Bytes that were understood.
+#[derive(Debug, Default, PartialEq)]
+pub struct Take {
+    /// How many; may be more than there were, the rest is then stepped over, captured or not. Zero only with `end`.
+    pub used: u64,
+    /// A message begins with the first of these bytes.
+    pub start: bool,
+    /// What the message is. Comes once per message, with `start` or later; a message without it yields nothing.
+    pub head: Option<Box<Head>>,
+    /// The message ends with the last of these bytes.
+    pub end: bool,
+}
+
+/// What a message is.
+#[derive(Debug, PartialEq)]
+pub enum Head {
+    /// The client asks.
+    Request(Request),
+    /// The server answers.
+    Response(Response),
+}
+
+/// What kind of conversation this is: decides span kinds and which spans are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Between services: a CLIENT span, and a SERVER span as its child.
+    Service,
+    /// With a database or cache: a CLIENT span; a SERVER span only where the client is not traced.
+    Database,
+}
+
+/// A request.
+#[derive(Debug, PartialEq)]
+pub struct Request {
+    /// Kind of conversation.
+    pub kind: Kind,
+    /// Name of the span, of low cardinality.
+    pub name: Cow<'static, str>,
+    /// Attributes known from the request. The span gets addresses and ports from the connection where these do not name them.
+    pub attributes: Vec<Attribute>,
+    /// Trace context found in the request.
+    pub context: Option<TraceContext>,
+    /// Which response answers it; `None` means the next one in order.
+    pub correlation: Option<u64>,
+    /// Whether a response will come at all.
+    pub answered: bool,
+}
+
+/// A response.
+#[derive(Debug, Default, PartialEq)]
+pub struct Response {
+    /// Attributes known from the response.
+    pub attributes: Vec<Attribute>,
+    /// The error of the client's span, of low cardinality (`error.type`).
+    pub client_error: Option<Cow<'static, str>>,
+    /// The error of the server's span.
+    pub server_error: Option<Cow<'static, str>>,
+    /// Which request it answers; `None` means the oldest one.
+    pub correlation: Option<u64>,
+    /// Another response to the same request follows (HTTP 1xx): times count, the exchange goes on.
+    pub interim: bool,
+}

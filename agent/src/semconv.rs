@@ -1,0 +1,74 @@
+//! Names of attributes, from the OpenTelemetry semantic conventions 1.44.0 and, under `wirespan.`, our own.
+#![allow(missing_docs, reason = "a constant's value is its documentation; meanings are in the conventions and in the README")]
+
+/// Schema that the names follow.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+
+pub const SERVICE_NAME: &str = "service.name";
+pub const SERVICE_NAMESPACE: &str = "service.namespace";
+pub const SERVICE_VERSION: &str = "service.version";
+pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
+pub const SERVICE_PEER_NAME: &str = "service.peer.name";
+pub const TELEMETRY_SDK_LANGUAGE: &str = "telemetry.sdk.language";
+pub const TELEMETRY_SDK_NAME: &str = "telemetry.sdk.name";
+pub const TELEMETRY_SDK_VERSION: &str = "telemetry.sdk.version";
+pub const PROCESS_PID: &str = "process.pid";
+pub const PROCESS_COMMAND: &str = "process.command";
+pub const PROCESS_EXECUTABLE_NAME: &str = "process.executable.name";
+pub const PROCESS_EXECUTABLE_PATH: &str = "process.executable.path";
+pub const PROCESS_RUNTIME_NAME: &str = "process.runtime.name";
+pub const PROCESS_RUNTIME_VERSION: &str = "process.runtime.version";
+pub const CONTAINER_ID: &str = "container.id";
+pub const HOST_NAME: &str = "host.name";
+pub const HOST_ID: &str = "host.id";
+pub const HOST_ARCH: &str = "host.arch";
+pub const OS_TYPE: &str = "os.type";
+
+pub const ERROR_TYPE: &str = "error.type";
+pub const SERVER_ADDRESS: &str = "server.address";
+pub const SERVER_PORT: &str = "server.port";
+pub const CLIENT_ADDRESS: &str = "client.address";
+pub const NETWORK_PEER_ADDRESS: &str = "network.peer.address";
+pub const NETWORK_PEER_PORT: &str = "network.peer.port";
+pub const NETWORK_PROTOCOL_NAME: &str = "network.protocol.name";
+pub const NETWORK_PROTOCOL_VERSION: &str = "network.protocol.version";
+pub const NETWORK_TRANSPORT: &str = "network.transport";
+pub const NETWORK_TYPE: &str = "network.type";
+
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+pub const HTTP_REQUEST_METHOD_ORIGINAL: &str = "http.request.method_original";
+pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+pub const URL_FULL: &str = "url.full";
+pub const URL_PATH: &str = "url.path";
+pub const URL_QUERY: &str = "url.query";
+pub const URL_SCHEME: &str = "url.scheme";
+pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
+
+pub const DB_SYSTEM_NAME: &str = "db.system.name";
+pub const DB_NAMESPACE: &str = "db.namespace";
+pub const DB_OPERATION_NAME: &str = "db.operation.name";
+pub const DB_OPERATION_BATCH_SIZE: &str = "db.operation.batch.size";
+pub const DB_QUERY_TEXT: &str = "db.query.text";
+pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
+pub const DB_STORED_PROCEDURE_NAME: &str = "db.stored_procedure.name";
+
+/// Whether a read found its key: `true` for a hit (Redis, Memcached).
+pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
+pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
+/// Why the span's parent is what it is.
+pub const WIRESPAN_LINK: &str = "wirespan.link";
+/// Why the span has no parent.
+pub const WIRESPAN_LINK_REASON: &str = "wirespan.link.reason";
+/// The link was made before the process's class was proven.
+pub const WIRESPAN_LINK_PROVISIONAL: &str = "wirespan.link.provisional";
+pub const WIRESPAN_QUEUE_NS: &str = "wirespan.queue_ns";
+pub const WIRESPAN_APP_NS: &str = "wirespan.app_ns";
+pub const WIRESPAN_NETWORK_NS: &str = "wirespan.network_ns";
+pub const WIRESPAN_CONNECT_NS: &str = "wirespan.connect_ns";
+pub const WIRESPAN_READ_DELAY_NS: &str = "wirespan.read_delay_ns";
+pub const WIRESPAN_SRTT_NS: &str = "wirespan.srtt_ns";
+pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
+/// A message was larger than what was captured of it.
+pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
+/// The exchange was still going on when the input ended.
+pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

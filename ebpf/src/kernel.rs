@@ -1,0 +1,130 @@
+//! What the other modules take from the kernel: clock, current thread, and the TCP view of a socket.
+use crate::offsets::{adjacent, ids_by_helper, load, probe};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, generated::bpf_skc_to_tcp_sock};
+use wirespan_abi::{Thread, offset};
+
+/// States of a socket, as in the kernel's `tcp_states.h`.
+pub mod tcp_state {
+    pub const ESTABLISHED: u32 = 1;
+    pub const SYN_SENT: u32 = 2;
+    pub const SYN_RECV: u32 = 3;
+    pub const CLOSE: u32 = 7;
+    pub const LISTEN: u32 = 10;
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// The thread that is current, whether or not it has to do with what happens; zeros if it cannot be read.
+#[inline(always)]
+pub fn current_thread() -> Thread {
+    if ids_by_helper() {
+        let both = bpf_get_current_pid_tgid();
+        return Thread { pid: (both >> 32) as u32, tid: both as u32 };
+    }
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task() };
+    if adjacent::<{ offset::PID }, { offset::TGID }>() {
+        let [tid, pid] = probe::<{ offset::PID }, [u32; 2]>(task).unwrap_or_default();
+        return Thread { pid, tid };
+    }
+    let pid = probe::<{ offset::TGID }, u32>(task).unwrap_or_default();
+    Thread { pid, tid: probe::<{ offset::PID }, u32>(task).unwrap_or_default() }
+}
+
+/// A full TCP socket that the verifier knows as `struct tcp_sock`.
+#[derive(Clone, Copy)]
+pub struct Tcp(*const u8);
+
+impl Tcp {
+    /// The TCP view of `sk`; `None` for anything but a full TCP socket.
+    ///
+    /// # Safety
+    /// `sk` is a socket pointer that the verifier tracks.
+    #[inline(always)]
+    pub unsafe fn of(sk: *const u8) -> Option<Self> {
+        // SAFETY: by the contract.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sk.cast_mut().cast()) };
+        (!tcp.is_null()).then_some(Self(tcp.cast_const().cast()))
+    }
+
+    /// One of [`tcp_state`].
+    #[inline(always)]
+    pub fn state(self) -> u32 {
+        // SAFETY: `skc_state` is an unsigned char of the socket.
+        u32::from(unsafe { load::<{ offset::STATE }, u8>(self.0) })
+    }
+
+    /// Whether a thread holds the socket: then what the socket does, it does inside that thread's system call.
+    #[inline(always)]
+    pub fn owned(self) -> bool {
+        // SAFETY: `sk_lock.owned` is an int of the socket.
+        unsafe { load::<{ offset::OWNED }, u32>(self.0) == 1 }
+    }
+
+    /// Pending error, a positive errno or zero.
+    #[inline(always)]
+    pub fn error(self) -> u32 {
+        // SAFETY: `sk_err` is an int of the socket.
+        unsafe { load::<{ offset::ERROR }, u32>(self.0) }
+    }
+
+    /// The socket's cookie; zero if nobody has asked for it yet.
+    #[inline(always)]
+    pub fn cookie(self) -> u64 {
+        // SAFETY: `skc_cookie` is an atomic 64-bit number of the socket.
+        unsafe { load::<{ offset::COOKIE }, u64>(self.0) }
+    }
+
+    /// Sequence number that is expected next.
+    #[inline(always)]
+    pub fn rcv_nxt(self) -> u32 {
+        // SAFETY: a u32 of the TCP socket.
+        unsafe { load::<{ offset::RCV_NXT }, u32>(self.0) }
+    }
+
+    /// Sequence number up to which the application has read.
+    #[inline(always)]
+    pub fn copied_seq(self) -> u32 {
+        // SAFETY: a u32 of the TCP socket.
+        unsafe { load::<{ offset::COPIED_SEQ }, u32>(self.0) }
+    }
+
+    /// Smoothed round-trip time in microseconds. The kernel keeps eight times as much.
+    #[inline(always)]
+    pub fn srtt_us(self) -> u32 {
+        // SAFETY: a u32 of the TCP socket.
+        unsafe { load::<{ offset::SRTT_US }, u32>(self.0) >> 3 }
+    }
+
+    /// Segments retransmitted so far.
+    #[inline(always)]
+    pub fn retransmits(self) -> u32 {
+        // SAFETY: a u32 of the TCP socket.
+        unsafe { load::<{ offset::TOTAL_RETRANS }, u32>(self.0) }
+    }
+
+    /// Segments with payload that have arrived.
+    #[inline(always)]
+    pub fn data_segments_in(self) -> u32 {
+        // SAFETY: a u32 of the TCP socket.
+        unsafe { load::<{ offset::DATA_SEGS_IN }, u32>(self.0) }
+    }
+
+    /// Payload bytes that have left, retransmits included; in the egress hook, those of this packet too.
+    #[inline(always)]
+    pub fn bytes_sent(self) -> u64 {
+        // SAFETY: a u64 of the TCP socket.
+        unsafe { load::<{ offset::BYTES_SENT }, u64>(self.0) }
+    }
+}
+
+/// Whether sequence number `a` is after `b` (RFC 9293 section 3.4).
+#[inline(always)]
+pub fn after(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}

@@ -1,0 +1,1 @@
+//! Real programs, traced for real.

@@ -1,0 +1,155 @@
+//! What each command needs, how one sees that it is there, and where it comes from.
+use crate::layout::Layout;
+use std::path::PathBuf;
+
+/// The compiler of the kernel side: Debian's, found by its path because rustup's comes first in `PATH`.
+pub const BPF_RUSTC: &str = "/usr/bin/rustc";
+
+/// Where `cargo install` puts bpf-linker, under the cache. Its LLVM must be the one of [`BPF_RUSTC`].
+const BPF_LINKER: &str = "bpf-linker-0.13.0-llvm-22";
+
+/// Where Debian's Go has its programs once its packages are unpacked in the cache.
+pub const GO_BIN: &str = "go-1.23/usr/lib/go-1.23/bin";
+
+/// The directory of bpf-linker, for `PATH`.
+pub fn bpf_linker_dir(layout: &Layout) -> PathBuf {
+    layout.cache.join(BPF_LINKER).join("bin")
+}
+
+/// What somebody wants to do; each needs what [`Purpose::Build`] needs, and [`Purpose::Test`] needs everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Compile both sides.
+    Build,
+    /// Lint both sides.
+    Lint,
+    /// Boot other kernels.
+    Vm,
+    /// All of these, and trace real programs.
+    Test,
+}
+
+/// One thing that must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Its name, and what it is for, in a few words.
+    pub what: &'static str,
+    /// It is there when any of these holds.
+    pub signs: &'static [Sign],
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// How one sees that something is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// A program of that name in `PATH` or among the system programs.
+    Program(&'static str),
+    /// A file at an absolute path.
+    File(&'static str),
+    /// A file under the cache.
+    Cached(&'static str),
+    /// A command that succeeds and whose output contains a text.
+    Says(&'static [&'static str], &'static str),
+}
+
+/// Where something comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Debian packages, installed.
+    Debian(&'static [&'static str]),
+    /// A Debian package whose service must stay off: the tests start the program themselves.
+    Service {
+        /// The package.
+        package: &'static str,
+        /// The systemd unit in it.
+        unit: &'static str,
+    },
+    /// Debian packages of another suite, unpacked under the cache: this machine's own programs stay as they are.
+    Unpacked {
+        /// The suite.
+        suite: &'static str,
+        /// The packages.
+        packages: &'static [&'static str],
+        /// The directory in the cache.
+        dir: &'static str,
+    },
+    /// A component of rustup's toolchain.
+    Component(&'static str),
+    /// A crate's program, compiled into the cache.
+    Crate {
+        /// `NAME@VERSION`.
+        name: &'static str,
+        /// Its features, without the default ones.
+        features: &'static str,
+        /// Where it finds LLVM.
+        llvm: &'static str,
+        /// The directory in the cache.
+        dir: &'static str,
+    },
+}
+
+/// A need that Debian's packages meet.
+const fn debian(what: &'static str, signs: &'static [Sign], packages: &'static [&'static str]) -> Need {
+    Need { what, signs, source: Source::Debian(packages) }
+}
+
+/// What compiles both sides. A C linker is not among these: cargo could not have built xtask without one.
+const BUILD: &[Need] = &[
+    // The release is checked by its LLVM, because bpf-linker reads what this compiler writes.
+    debian("rustc-web with LLVM 22 (compiles the kernel side)", &[Sign::Says(&[BPF_RUSTC, "-vV"], "LLVM version: 22.")], &["rustc-web"]),
+    debian("rust-web-src (`core` for the kernel side)", &[Sign::File("/usr/lib/rustlib/src/rust/library/Cargo.lock")], &["rust-web-src"]),
+    debian("llvm-22-dev (for bpf-linker)", &[Sign::File("/usr/lib/llvm-22/bin/llvm-config")], &["llvm-22-dev"]),
+    Need {
+        what: "bpf-linker 0.13.0 (links the kernel side; compiling it takes a minute or two)",
+        signs: &[Sign::Cached("bpf-linker-0.13.0-llvm-22/bin/bpf-linker")],
+        source: Source::Crate { name: "bpf-linker@0.13.0", features: "llvm-22", llvm: "/usr/lib/llvm-22", dir: BPF_LINKER },
+    },
+];
+
+/// What lints both sides. rustup's minimal profile has neither of the first two.
+const LINT: &[Need] = &[
+    Need { what: "rustfmt", signs: &[Sign::Says(&["cargo", "fmt", "--version"], "rustfmt")], source: Source::Component("rustfmt") },
+    Need { what: "clippy", signs: &[Sign::Says(&["cargo", "clippy", "--version"], "clippy")], source: Source::Component("clippy") },
+    debian("rust-web-clippy (lints the kernel side)", &[Sign::File("/usr/bin/clippy-driver")], &["rust-web-clippy"]),
+];
+
+/// What boots other kernels.
+const VM: &[Need] = &[
+    debian("qemu-system-x86 (boots other kernels)", &[Sign::Program("qemu-system-x86_64")], &["qemu-system-x86"]),
+    debian("busybox-static (user space of those kernels)", &[Sign::File("/bin/busybox")], &["busybox-static"]),
+];
+
+/// Real programs that the end-to-end tests trace, and tools that they use.
+const TRAFFIC: &[Need] = &[
+    Need { what: "nginx", signs: &[Sign::Program("nginx")], source: Source::Service { package: "nginx-light", unit: "nginx.service" } },
+    Need {
+        what: "redis-server",
+        signs: &[Sign::Program("redis-server")],
+        source: Source::Service { package: "redis-server", unit: "redis-server.service" },
+    },
+    debian("redis-cli and redis-benchmark", &[Sign::Program("redis-benchmark")], &["redis-tools"]),
+    debian("wrk", &[Sign::Program("wrk")], &["wrk"]),
+    debian("curl", &[Sign::Program("curl")], &["curl"]),
+    debian("tcpdump", &[Sign::Program("tcpdump")], &["tcpdump"]),
+    debian("ip", &[Sign::Program("ip")], &["iproute2"]),
+    debian("python3", &[Sign::Program("python3")], &["python3"]),
+    debian("node", &[Sign::Program("node")], &["nodejs"]),
+    // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
+    Need {
+        what: "Go 1.21 or newer",
+        signs: &[Sign::Says(&["go", "help", "toolchain"], "GOTOOLCHAIN"), Sign::Cached("go-1.23/usr/lib/go-1.23/bin/go")],
+        source: Source::Unpacked { suite: "bookworm-backports", packages: &["golang-1.23-go", "golang-1.23-src"], dir: "go-1.23" },
+    },
+];
+
+/// Everything that `purpose` needs, in the order in which it must come.
+pub fn of(purpose: Purpose) -> impl Iterator<Item = &'static Need> {
+    let groups: &[&[Need]] = match purpose {
+        Purpose::Build => &[BUILD],
+        Purpose::Lint => &[BUILD, LINT],
+        Purpose::Vm => &[BUILD, VM],
+        Purpose::Test => &[BUILD, LINT, VM, TRAFFIC],
+    };
+    groups.iter().copied().flatten()
+}
