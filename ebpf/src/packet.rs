@@ -4,7 +4,7 @@ use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use core::{mem::MaybeUninit, ptr};
 use wirespan_abi::{Addresses, drop_cause, tcp_flag};
 
-/// EtherTypes as they lie in `__sk_buff.protocol`: network byte order.
+/// Types of Ethernet frames as they lie in `__sk_buff.protocol`: network byte order.
 const IPV4: u32 = 0x0800_u16.to_be() as u32;
 const IPV6: u32 = 0x86dd_u16.to_be() as u32;
 /// Protocol number of TCP.

@@ -201,7 +201,7 @@ fn open(first: &mut First<'_>) -> bool {
     let mut addresses = Addresses::default();
     let Some(v6) = addresses_of(sk, &mut addresses) else { return false };
     // SAFETY: only whether the entry exists matters.
-    if unsafe { OWN_PEERS.get(&addresses) }.is_some() {
+    if unsafe { OWN_PEERS.get(addresses) }.is_some() {
         state.flags |= state_flag::OWN;
         return false;
     }
@@ -244,7 +244,7 @@ fn own(sk: *const u8, state: &mut Socket) -> Option<()> {
     addresses_of(sk, &mut addresses)?;
     mem::swap(&mut addresses.local, &mut addresses.remote);
     mem::swap(&mut addresses.local_port, &mut addresses.remote_port);
-    OWN_PEERS.insert(&addresses, 1, 0).ok()
+    OWN_PEERS.insert(addresses, 1, 0).ok()
 }
 
 /// A packet for a listener: the start of a connection, or the end of its handshake, which may carry payload. A function of its own

@@ -23,6 +23,8 @@ pub enum Habit {
     Open,
     /// An event loop that does all its work for a request in the round in which it reads (nginx).
     IoLoop,
+    /// It may be a loop: only a proven class counts.
+    Doubtful,
     /// A runtime known to move work between threads or rounds.
     Migrating,
 }

@@ -412,13 +412,15 @@ impl Causality {
         let Some(candidate) = candidate else { return Ruling::Orphan(Reason::Root) };
         let owner = candidate.owner;
         match (habit, process.map_or(Class::Unproven, Process::class)) {
-            (Habit::Migrating, _) | (Habit::Open, Class::Other) => Ruling::Orphan(Reason::NoAdapter),
+            (Habit::Migrating, _) | (Habit::Open | Habit::Doubtful, Class::Other) | (Habit::Doubtful, Class::Unproven) => {
+                Ruling::Orphan(Reason::NoAdapter)
+            }
             _ if candidate.ambiguous => Ruling::Orphan(Reason::Concurrent),
             (Habit::IoLoop, _) => {
                 let evidence = if node.connect.is_some() { Evidence::Connect } else { Evidence::Loop };
                 Ruling::Owner { owner, evidence, provisional: false }
             }
-            (Habit::Open, Class::ThreadPerRequest) => Ruling::Owner { owner, evidence: Evidence::Thread, provisional: false },
+            (Habit::Open | Habit::Doubtful, Class::ThreadPerRequest) => Ruling::Owner { owner, evidence: Evidence::Thread, provisional: false },
             (Habit::Open, Class::Unproven) => self.rule_unproven(node, owner, thread),
         }
     }
@@ -521,7 +523,11 @@ impl Causality {
         reason: Reason,
     ) -> Link {
         let process = opener.and_then(|opener| self.processes.get(&opener.thread.pid));
-        let trusted = process.is_some_and(|p| p.habit == Habit::IoLoop || (p.habit == Habit::Open && p.class() == Class::ThreadPerRequest));
+        let trusted = process.is_some_and(|process| match process.habit {
+            Habit::IoLoop => true,
+            Habit::Open | Habit::Doubtful => process.class() == Class::ThreadPerRequest,
+            Habit::Migrating => false,
+        });
         let owner = candidate.filter(|candidate| trusted && !candidate.ambiguous).and_then(|candidate| self.graph.get(candidate.owner));
         match owner.and_then(|owner| owner.link.as_ref()) {
             Some(link) => {

@@ -34,6 +34,8 @@ struct Worker {
     answers: Receiver<(u32, Option<ProcessInfo>)>,
     /// Questions without an answer so far.
     open: usize,
+    /// Answers that nobody waited for any more.
+    late: Vec<ProcessInfo>,
 }
 
 /// Who processes and addresses are.
@@ -153,6 +155,8 @@ impl Directory {
         if !self.processes.contains_key(&pid) {
             let info = self.worker.as_mut().and_then(|worker| worker.inspect(pid, None));
             self.put(pid, info);
+            let late = self.worker.as_mut().map(|worker| std::mem::take(&mut worker.late));
+            late.into_iter().flatten().for_each(|info| self.put(info.pid, Some(info)));
         }
         self.processes.entry(pid).or_insert(Known { info: None, resource: None })
     }
@@ -175,7 +179,8 @@ fn habit(info: Option<&ProcessInfo>) -> Habit {
     match info.map(|info| info.runtime.classification()) {
         Some(Classification::KnownLoop) => Habit::IoLoop,
         Some(Classification::NoAdapter) => Habit::Migrating,
-        Some(Classification::NoObjection) | None => Habit::Open,
+        Some(Classification::NoObjection) => Habit::Open,
+        Some(Classification::Doubtful) | None => Habit::Doubtful,
     }
 }
 
@@ -194,13 +199,14 @@ impl Worker {
                 }
             }
         })?;
-        Ok(Self { ask, answers, open: 0 })
+        Ok(Self { ask, answers, open: 0, late: Vec::new() })
     }
 
     /// Inspects a process, or looks again at one that is known; `None` if it is gone or does not let itself be read in time.
     fn inspect(&mut self, pid: u32, known: Option<ProcessInfo>) -> Option<ProcessInfo> {
-        while self.open > 0 && self.answers.try_recv().is_ok() {
+        while let Ok((_, info)) = self.answers.try_recv() {
             self.open -= 1;
+            self.late.extend(info);
         }
         match self.ask.try_send((pid, known)) {
             Ok(()) => self.open += 1,
@@ -213,6 +219,7 @@ impl Worker {
                     if of == pid {
                         return info;
                     }
+                    self.late.extend(info);
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }

@@ -54,12 +54,14 @@ pub enum Classification {
     KnownLoop,
     /// A loop that runs several requests in one thread, or units that move between threads: a link by thread needs an adapter.
     NoAdapter,
+    /// Perhaps such a loop: a library for one is loaded, or the executable could not be read. Behaviour has to prove threads first.
+    Doubtful,
     /// Nothing speaks against links by thread.
     NoObjection,
 }
 
 impl Runtime {
-    /// What this runtime says about links by thread. An executable that could not be read may be anything, so it is not trusted either.
+    /// What this runtime says about links by thread.
     #[must_use]
     pub fn classification(self) -> Classification {
         match self {
@@ -70,10 +72,10 @@ impl Runtime {
             | Self::Bun
             | Self::Go
             | Self::Tokio
-            | Self::PythonAsyncio
             | Self::DotNet
-            | Self::Beam
-            | Self::Unknown => Classification::NoAdapter,
+            | Self::Beam => Classification::NoAdapter,
+            // Clients such as redis-py load asyncio into programs that only use threads.
+            Self::PythonAsyncio | Self::Unknown => Classification::Doubtful,
             Self::Rust | Self::Python | Self::Java | Self::Ruby | Self::Php | Self::Perl | Self::Native => Classification::NoObjection,
         }
     }

@@ -284,8 +284,8 @@ fn address(
     signal: &str,
 ) -> Result<(Uri, Transport), ConfigError> {
     let wrong = |why: &str| ConfigError::Endpoint { name: name.to_owned(), why: why.to_owned() };
-    let bare = !text.contains("://");
-    let whole = if bare { format!("{}://{text}", if insecure { "http" } else { "https" }) } else { text.to_owned() };
+    let schemeless = !text.contains("://");
+    let whole = if schemeless { format!("{}://{text}", if insecure { "http" } else { "https" }) } else { text.to_owned() };
     let uri: Uri = whole.parse().map_err(|_| wrong("it cannot be read as an address"))?;
     if !uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS) {
         return Err(wrong("the scheme must be http or https"));
@@ -297,7 +297,7 @@ fn address(
     let http_port = authority.port_u16() == Some(4318);
     let transport = transport.unwrap_or(if http_port { Transport::Http } else { Transport::Grpc });
     let mut parts = uri.clone().into_parts();
-    if bare && authority.port().is_none() {
+    if schemeless && authority.port().is_none() {
         let port = if transport == Transport::Http { 4318 } else { 4317 };
         parts.authority = Some(format!("{authority}:{port}").parse().map_err(|_| wrong("it cannot be read as an address"))?);
     }

@@ -86,7 +86,7 @@ fn bucket(nanos: u64) -> usize {
 fn middle(bucket: usize) -> u64 {
     let (octave, step) = (bucket / 8, bucket as u64 % 8);
     let Some(shift) = octave.checked_sub(1) else { return step };
-    (8 + step << shift) + (1 << shift >> 1)
+    ((8 + step) << shift) + ((1 << shift) >> 1)
 }
 
 /// A number a second: whole from ten on.

@@ -165,6 +165,27 @@ fn a_proven_class_links_at_once_and_without_backward_evidence() {
 }
 
 #[test]
+fn a_doubtful_runtime_is_linked_only_when_its_class_is_proven() {
+    let mut world = World::new();
+    world.habit(API, Habit::Doubtful);
+    let conns = [1, 2].map(|tid| (world.connect(thread(CURL, tid), 80), thread(API, tid)));
+    for (round, path) in [(0, "/early"), (40, "/late")] {
+        for _ in 0..round {
+            let [(one, first), (two, second)] = conns;
+            world.serve(one, "/warm", first, |world| world.serve(two, "/up", second, |_| ()));
+        }
+        let (conn, api) = conns[0];
+        world.serve(conn, "/a", api, |world| {
+            let call = world.connect(api, 81);
+            world.serve(call, path, thread(STOCK, 1), |_| ());
+        });
+    }
+    let spans = world.end();
+    let links = ["/early", "/late"].map(|path| link(find(&spans, SpanKind::Client, path)));
+    assert_eq!(links, ["none no_adapter", "thread"]);
+}
+
+#[test]
 fn a_header_is_a_fact_and_the_client_span_stands_between() {
     let mut world = World::new();
     let conn = world.connect(thread(CURL, 1), 80);

@@ -71,6 +71,6 @@ fn the_agents_own_numbers_arrive_over_both_protocols() {
         .map(str::to_owned)
         .into();
         collector.wait_for_metrics(|request| points(request) == wanted);
-        export.shutdown(Instant::now() + LIMIT);
+        assert_eq!(export.shutdown(Instant::now() + LIMIT).0.submitted, 3);
     }
 }
