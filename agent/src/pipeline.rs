@@ -76,6 +76,7 @@ impl Pipeline {
             Event::Opened(opened) => {
                 if let Some(opener) = opened.opener {
                     self.meet(opener.thread.pid);
+                    self.directory.was_called(opener.thread.pid, &opened.comm);
                 }
             }
             Event::Closed(closed) => self.closed.push(closed.socket),

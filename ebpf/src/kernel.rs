@@ -1,5 +1,5 @@
 //! What the other modules take from the kernel: clock, current thread, and the TCP view of a socket.
-use crate::offsets::{adjacent, ids_by_helper, load, probe};
+use crate::offsets::{adjacent, ids_by_helper, load, probe, probe_into};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, generated::bpf_skc_to_tcp_sock};
 use wirespan_abi::{Thread, offset};
 
@@ -34,6 +34,16 @@ pub fn current_thread() -> Thread {
     }
     let pid = probe::<{ offset::TGID }, u32>(task).unwrap_or_default();
     Thread { pid, tid: probe::<{ offset::PID }, u32>(task).unwrap_or_default() }
+}
+
+/// Puts the name of the current thread to where it will lie; zeros if it cannot be read.
+///
+/// # Safety
+/// `to` can be written.
+#[inline(always)]
+pub unsafe fn current_comm(to: *mut [u8; 16]) {
+    // SAFETY: by the contract; the helper checks the address it reads and fills with zeros where it fails.
+    unsafe { probe_into::<{ offset::COMM }>(bpf_get_current_task(), to) }
 }
 
 /// A full TCP socket that the verifier knows as `struct tcp_sock`.

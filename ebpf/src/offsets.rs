@@ -1,7 +1,10 @@
 //! Settings and structure offsets that the agent writes before the object is loaded. They lie in frozen read-only data, so that the
 //! verifier knows their values: it accepts the offsets in direct loads and drops the branches that a setting turns off.
-use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
-use core::ptr;
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_probe_read_kernel, generated::bpf_probe_read_kernel as bpf_probe_read_kernel_bytes},
+};
+use core::{ffi::c_void, ptr};
 use wirespan_abi::offset;
 
 /// Byte offsets, indexed by [`offset`].
@@ -68,6 +71,17 @@ pub fn probe<const FIELD: usize, T: Copy>(base: u64) -> Option<T> {
     let address = base.wrapping_add(offset_of::<FIELD>() as u64) as *const T;
     // SAFETY: the helper checks the address and fails instead of faulting.
     unsafe { bpf_probe_read_kernel(address) }.ok()
+}
+
+/// Reads the bytes of a field of a kernel structure through a plain number to where they will lie.
+///
+/// # Safety
+/// `to` can be written.
+#[inline(always)]
+pub unsafe fn probe_into<const FIELD: usize>(base: u64, to: *mut [u8; 16]) {
+    let address = base.wrapping_add(offset_of::<FIELD>() as u64) as *const c_void;
+    // SAFETY: by the contract; the helper checks the address and fails instead of faulting.
+    unsafe { bpf_probe_read_kernel_bytes(to.cast(), size_of::<[u8; 16]>() as u32, address) };
 }
 
 /// Whether field `B` follows directly on the four bytes of field `A`.

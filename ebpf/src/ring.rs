@@ -53,7 +53,14 @@ pub struct Payload {
 /// Writes the record that `make` makes, where it will lie. False if the ring was full, which has been counted.
 #[inline(always)]
 pub fn write<H: Copy>(make: impl FnOnce() -> H) -> bool {
-    put::<H, 0>(make, None)
+    put::<H, 0>(make, |_| (), None)
+}
+
+/// Writes the record that `make` makes, and lets `fill` put into it what would not fit the stack. False if the ring was full, which
+/// has been counted.
+#[inline(always)]
+pub fn write_filled<H: Copy>(make: impl FnOnce() -> H, fill: impl FnOnce(*mut H)) -> bool {
+    put::<H, 0>(make, fill, None)
 }
 
 /// Writes a record and `payload`, at most [`LARGEST`] bytes. False if the ring was full, which has been counted.
@@ -62,24 +69,24 @@ pub fn write_with<H: Copy>(make: impl FnOnce() -> H, payload: Payload) -> bool {
     let size = payload.len as usize;
     let payload = Some(payload);
     if size == 0 {
-        put::<H, 0>(make, None)
+        put::<H, 0>(make, |_| (), None)
     } else if size <= SIZES[0] {
-        put::<H, { SIZES[0] }>(make, payload)
+        put::<H, { SIZES[0] }>(make, |_| (), payload)
     } else if size <= SIZES[1] {
-        put::<H, { SIZES[1] }>(make, payload)
+        put::<H, { SIZES[1] }>(make, |_| (), payload)
     } else if size <= SIZES[2] {
-        put::<H, { SIZES[2] }>(make, payload)
+        put::<H, { SIZES[2] }>(make, |_| (), payload)
     } else if size <= SIZES[3] {
-        put::<H, { SIZES[3] }>(make, payload)
+        put::<H, { SIZES[3] }>(make, |_| (), payload)
     } else if size <= SIZES[4] {
-        put::<H, { SIZES[4] }>(make, payload)
+        put::<H, { SIZES[4] }>(make, |_| (), payload)
     } else {
-        put::<H, { SIZES[5] }>(make, payload)
+        put::<H, { SIZES[5] }>(make, |_| (), payload)
     }
 }
 
 #[inline(always)]
-fn put<H: Copy, const N: usize>(make: impl FnOnce() -> H, payload: Option<Payload>) -> bool {
+fn put<H: Copy, const N: usize>(make: impl FnOnce() -> H, fill: impl FnOnce(*mut H), payload: Option<Payload>) -> bool {
     let ring: *mut c_void = (&raw const RING).cast_mut().cast();
     // SAFETY: `ring` is the map; the size is a constant.
     let record: *mut Record<H, N> = unsafe { bpf_ringbuf_reserve(ring, size_of::<Record<H, N>>() as u64, 0) }.cast();
@@ -90,6 +97,7 @@ fn put<H: Copy, const N: usize>(make: impl FnOnce() -> H, payload: Option<Payloa
     // SAFETY: the reservation has the record's size and the ring's eight-byte alignment, and nobody else sees it before it is submitted.
     unsafe {
         ptr::write(&raw mut (*record).fixed, make());
+        fill(&raw mut (*record).fixed);
         if let Some(payload) = payload {
             // The verifier needs to see that the length is between 1 and N, which the caller's comparison does not show it.
             let len = (black_box(payload.len.wrapping_sub(1)) & (N as u32 - 1)) + 1;

@@ -2,7 +2,7 @@
 //!
 //! Never reported: pure acknowledgements, what a retransmit repeats, the agent's own connections, sockets that the agent ignores.
 use crate::{
-    kernel::{Tcp, after, current_thread, now, tcp_state},
+    kernel::{Tcp, after, current_comm, current_thread, now, tcp_state},
     offsets::{OWN_PID, debug},
     packet::Packet,
     ring::{self, LARGEST, Payload, count},
@@ -137,7 +137,7 @@ fn socket_of(skb: *mut __sk_buff) -> Option<(*const u8, Tcp)> {
 /// Whether anything but the end of this socket is to be reported.
 #[inline(always)]
 fn wanted(state: &mut Socket) -> bool {
-    if state.is(state_flag::OWN | state_flag::CLOSED) {
+    if state.is(state_flag::OWN | state_flag::CLOSED) || state::generation() == 0 {
         return false;
     }
     if state.is(state_flag::KNOWN) {
@@ -218,7 +218,14 @@ fn open(first: &mut First<'_>) -> bool {
     let head = Head { at, cookie: state.cookie, kind: kind::OPENED, flags, tcp_flags, reserved: 0, len: 0 };
     // SAFETY: the argument is the context.
     let cgroup = unsafe { bpf_skb_cgroup_id(skb) };
-    if !ring::write(|| Opened { head, addresses, cgroup, opener, last_read }) {
+    let make = || Opened { head, addresses, cgroup, opener, last_read, comm: [0; 16] };
+    let name = |record: *mut Opened| {
+        if opener.tid != 0 {
+            // SAFETY: the record is being written.
+            unsafe { current_comm(&raw mut (*record).comm) };
+        }
+    };
+    if !ring::write_filled(make, name) {
         // The packet that is now not reported is lost for the same reason.
         count(drop_cause::RING_FULL, 1);
         return false;

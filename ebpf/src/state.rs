@@ -72,7 +72,7 @@ impl Socket {
     /// Takes up what the agent has decided since the last look.
     #[inline(always)]
     pub fn refresh(&mut self) {
-        let generation = GENERATION.get(0).map_or(0, |current| *current);
+        let generation = generation();
         if self.generation == generation {
             return;
         }
@@ -94,6 +94,12 @@ impl Socket {
         self.left -= copied;
         copied
     }
+}
+
+/// The agent's decisions so far; zero before it watches.
+#[inline(always)]
+pub fn generation() -> u32 {
+    GENERATION.get(0).map_or(0, |current| *current)
 }
 
 /// A socket storage map. aya-ebpf's own cannot have [`BPF_F_CLONE`], which is what tells an accepted socket from a connecting one.
@@ -123,7 +129,8 @@ static SOCKETS_BY_COOKIE: LruHashMap<u64, Socket, 65536> = LruHashMap::new();
 #[btf_map]
 static VERDICTS: HashMap<u64, Verdict, 65536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
-/// Changes whenever [`VERDICTS`] has changed.
+/// Changes whenever [`VERDICTS`] has changed. Zero until every program is attached: a socket that only half of them see would be
+/// taken for one that is never answered.
 #[btf_map]
 static GENERATION: Array<u32, 1> = Array::new();
 

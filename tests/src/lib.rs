@@ -1,1 +1,17 @@
-//! Real programs, traced for real.
+//! What the end-to-end tests are made of: a cgroup for each test, real programs in it, the agent that watches it, and its spans.
+//!
+//! Needs root and the environment variable `WIRESPAN_BIN`; `cargo xtask test` sees to both. A rig that cannot do its work panics:
+//! there is no test without it.
+pub mod agent;
+pub mod capture;
+pub mod cgroup;
+pub mod collector;
+pub mod http;
+pub mod load;
+pub mod network;
+pub mod program;
+pub mod rig;
+pub mod servers;
+pub mod span;
+pub mod tree;
+pub mod wait;

@@ -26,7 +26,9 @@ pub fn run(layout: &Layout, sum: &mut Sum) {
     sum.check("clippy of the kernel side", child::run(&mut kernel_side_clippy(layout)));
     if child::find("cargo-deny").is_some() {
         // Without `advisories`: their database comes from the network, and a new one must not break an old commit.
-        sum.check("cargo-deny", child::run(child::cargo(root).args(["deny", "check", "bans", "licenses", "sources"])));
+        for (what, dir) in [("cargo-deny", root), ("cargo-deny of the kernel side", &ebpf)] {
+            sum.check(what, child::run(child::cargo(dir).args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"])));
+        }
     } else {
         say("cargo-deny is not installed: deny.toml is not checked");
     }

@@ -76,6 +76,8 @@ pub struct Opened {
     pub cgroup: u64,
     /// Who connected, if the source knows.
     pub opener: Option<Sender>,
+    /// Name of that thread, filled up with zeros; all zeros if unknown.
+    pub comm: [u8; 16],
 }
 
 /// A segment, new to its socket unless `flags` say otherwise.

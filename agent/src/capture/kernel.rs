@@ -1,8 +1,9 @@
 //! The kernel as a source of records: loads the kernel side, attaches it, drains its ring buffer, and tells it what to copy.
 //!
 //! Nothing that it makes outlives the process: no pins, and every link is a file descriptor. It changes no setting of the system.
+pub use super::attach_error::AttachError;
 use super::btf::{Btf, KERNEL_BTF, LARGEST_BTF};
-use super::cgroup::{self, CgroupError};
+use super::cgroup;
 use super::event::SocketId;
 use super::hooks::{Degraded, Hook, Plan, Point, plan};
 use super::{offsets, privilege};
@@ -24,6 +25,8 @@ pub const RING_BYTES: u32 = 16 << 20;
 const WAKE_PART: u32 = 8;
 /// Lines from the end of the verifier's log that an error shows.
 const VERIFIER_LINES: usize = 8;
+/// The generation with which the kernel side begins; before, it is zero.
+const FIRST_GENERATION: u32 = 1;
 /// Entries of a map that this kernel does not need.
 const UNUSED: u32 = 1;
 
@@ -40,90 +43,6 @@ pub struct KernelConfig<'a> {
     pub debug: bool,
     /// The agent's own process as the host numbers it; its connections are never reported.
     pub own_pid: u32,
-}
-
-/// Why the agent cannot watch this kernel: which kernel, what failed, why, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// The kernel does not show its type information.
-    #[error(
-        "Linux {release} does not show its type information in {KERNEL_BTF} ({reason}); wirespan needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of current distributions are"
-    )]
-    NoBtf {
-        /// Kernel release.
-        release: String,
-        /// Why not.
-        reason: String,
-    },
-    /// A structure does not have a field that is needed.
-    #[error("Linux {release} has no field {field} in its structure {structure}; this kernel is older or newer than wirespan knows")]
-    NoField {
-        /// Kernel release.
-        release: String,
-        /// Structure.
-        structure: &'static str,
-        /// Field.
-        field: &'static str,
-    },
-    /// There is no cgroup to attach to.
-    #[error(transparent)]
-    Cgroup(#[from] CgroupError),
-    /// The process may not do it.
-    #[error(
-        "wirespan may not load programs into Linux {release}: it lacks {missing}; run it as root, or give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"
-    )]
-    Privilege {
-        /// Kernel release.
-        release: String,
-        /// The missing capabilities.
-        missing: String,
-    },
-    /// The kernel hides its memory.
-    #[error(
-        "Linux {release} is locked down in mode \"confidentiality\", in which no program may read kernel memory; boot it with lockdown=integrity or none"
-    )]
-    Lockdown {
-        /// Kernel release.
-        release: String,
-    },
-    /// The object could not be loaded.
-    #[error("cannot load wirespan's programs into Linux {release}: {reason}")]
-    Object {
-        /// Kernel release.
-        release: String,
-        /// Why not.
-        reason: String,
-    },
-    /// A required program could not be loaded or attached.
-    #[error(
-        "cannot attach {program} to Linux {release}: {reason}; wirespan needs Linux 5.10 or newer, and without this program it loses {lost}"
-    )]
-    Program {
-        /// Program.
-        program: &'static str,
-        /// Kernel release.
-        release: String,
-        /// Why not.
-        reason: String,
-        /// What is lost.
-        lost: &'static str,
-    },
-    /// The ring buffer cannot be waited for.
-    #[error("cannot wait for the kernel's records: {0}")]
-    Wait(#[source] io::Error),
-}
-
-impl AttachError {
-    /// Both attempts failed: this one, and the one for older kernels.
-    fn or(self, older: Self) -> Self {
-        match (self, older) {
-            (Self::Program { program, release, reason, lost }, Self::Program { program: other, reason: older, .. }) => {
-                let reason = if reason == older { reason } else { format!("{reason}; in the way of older kernels, {other}: {older}") };
-                Self::Program { program, release, reason, lost }
-            }
-            (first, _) => first,
-        }
-    }
 }
 
 /// What the kernel side has counted since it was attached, over all CPUs.
@@ -206,7 +125,7 @@ impl Kernel {
     /// `wait` (whole milliseconds), unless the last call left records behind or the ring fills up.
     pub fn poll(&mut self, wait: Duration, limit: usize, each: &mut dyn FnMut(&[u8])) -> usize {
         if std::mem::take(&mut self.changed) {
-            self.current = self.current.wrapping_add(1);
+            self.current = self.current.checked_add(1).unwrap_or(FIRST_GENERATION);
             if self.generation.set(0, self.current, 0).is_err() {
                 self.failed_verdicts += 1;
             }
@@ -293,8 +212,9 @@ impl Start<'_> {
         let mut ebpf = self.load(by_cookie)?;
         let logger = if self.config.debug { EbpfLogger::init_with_logger(&mut ebpf, StandardError).ok() } else { None };
         let mut degraded = self.plan.missing.clone();
+        let btf = aya::Btf::from_sys_fs().map_err(|error| self.object(&error))?;
         for hook in &self.plan.attach {
-            if let Err(reason) = attach_hook(&mut ebpf, hook, &self.directory) {
+            if let Err(reason) = attach_hook(&mut ebpf, hook, &btf, &self.directory) {
                 let reason = self.explain(&reason);
                 if hook.required {
                     return Err(AttachError::Program { program: hook.program, release: self.release.clone(), reason, lost: hook.lost });
@@ -304,17 +224,20 @@ impl Start<'_> {
         }
         let ring: RingBuf<MapData> = self.map(&mut ebpf, "RING")?;
         let epoll = watch(&ring).map_err(AttachError::Wait)?;
+        let mut generation: Array<MapData, u32> = self.map(&mut ebpf, "GENERATION")?;
+        // Only now do the packet programs begin, together.
+        generation.set(0, FIRST_GENERATION, 0).map_err(|error| self.object(&error))?;
         Ok(Kernel {
             ring,
             verdicts: self.map(&mut ebpf, "VERDICTS")?,
-            generation: self.map(&mut ebpf, "GENERATION")?,
+            generation,
             counters: self.map(&mut ebpf, "COUNTERS")?,
             ebpf: Some(ebpf),
             logger,
             epoll,
             degraded,
             changed: false,
-            current: 0,
+            current: FIRST_GENERATION,
             more: false,
             failed_verdicts: 0,
         })
@@ -366,12 +289,12 @@ impl Start<'_> {
     }
 }
 
-fn attach_hook(ebpf: &mut Ebpf, hook: &Hook, directory: &Path) -> Result<(), ProgramError> {
+fn attach_hook(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf, directory: &Path) -> Result<(), ProgramError> {
     let program = ebpf.program_mut(hook.program).ok_or_else(|| ProgramError::InvalidName { name: hook.program.to_owned() })?;
     let kind = match hook.point {
         Point::Tracepoint => {
             let program: &mut BtfTracePoint = program.try_into()?;
-            program.load(hook.program, &aya::Btf::from_sys_fs()?)?;
+            program.load(hook.program, btf)?;
             program.attach()?;
             return Ok(());
         }

@@ -1,4 +1,5 @@
 //! Where events come from: the kernel, a capture file, a recorded event file. One stream for everything after.
+mod attach_error;
 pub mod btf;
 pub mod cgroup;
 pub mod doctor;

@@ -18,6 +18,7 @@ pub const FIELDS: [(usize, &str, &str); offset::COUNT] = [
     (offset::TGID, "task_struct", "tgid"),
     (offset::SIGNAL, "task_struct", "signal"),
     (offset::LIVE, "signal_struct", "live"),
+    (offset::COMM, "task_struct", "comm"),
 ];
 
 /// The table for the kernel that `btf` describes, or the field that it does not have.

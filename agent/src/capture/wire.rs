@@ -320,6 +320,7 @@ impl<'a> Fields<'a> {
     fn opened(&mut self, head: &abi::Head) -> Option<Opened> {
         let (local, remote) = self.addresses(head.flags)?;
         let (cgroup, thread, last_read) = (self.u64()?, self.thread()?, self.last_read()?);
+        let comm = self.take()?;
         let role = match (head.flags & flag::CLIENT != 0, head.flags & flag::SERVER != 0) {
             (true, false) => Role::Client,
             (false, true) => Role::Server,
@@ -327,7 +328,7 @@ impl<'a> Fields<'a> {
         };
         let opener = (head.flags & flag::IN_CALL != 0).then_some(sender(thread, last_read));
         let fresh = head.flags & flag::FRESH != 0;
-        Some(Opened { at: head.at, socket: SocketId(head.cookie), local, remote, role, fresh, cgroup, opener })
+        Some(Opened { at: head.at, socket: SocketId(head.cookie), local, remote, role, fresh, cgroup, opener, comm })
     }
 }
 

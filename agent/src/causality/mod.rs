@@ -485,9 +485,11 @@ impl Causality {
             over: peer.over,
         });
         let (mut link, over) = (link.clone(), node.over);
-        let handed_over = node.client && node.thread.is_some_and(|thread| self.is_busy(thread, node.asked.at));
-        if link.evidence == Evidence::None(Reason::Root) && handed_over {
-            link.evidence = Evidence::None(Reason::Handoff);
+        let caller = node.thread.filter(|thread| node.client && self.is_busy(*thread, node.asked.at));
+        if let (Evidence::None(Reason::Root), Some(caller)) = (link.evidence, caller) {
+            // In such a runtime it was no hand-over that one could have followed.
+            let migrating = self.processes.get(&caller.pid).is_some_and(|process| process.habit == Habit::Migrating);
+            link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });
         }
         let Some(exchange) = self.graph.get_mut(id).and_then(|node| node.exchange.take()) else { return };
         self.told.push_back((over.saturating_add(MEMORY), id));

@@ -2,6 +2,7 @@
 //!
 //! The only stateful part of enrichment. Live, it asks an [`Inspector`] on a thread of its own, because a hostile process can delay a
 //! read of its memory for as long as it likes; in a replay it knows what was recorded; from a capture it knows addresses only.
+use super::environment::clean;
 use super::host::Host;
 use super::process::{Inspector, ProcessInfo};
 use super::resource;
@@ -114,6 +115,17 @@ impl Directory {
     /// The service that a process is; `None` if nothing is known of it.
     pub fn process(&mut self, pid: u32) -> Option<Arc<Resource>> {
         self.known(pid).resource.clone()
+    }
+
+    /// The kernel calls the process `comm`: its name if it ended before anybody looked at it.
+    pub fn was_called(&mut self, pid: u32, comm: &[u8; 16]) {
+        let name = comm.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = clean(&String::from_utf8_lossy(name), comm.len());
+        if !name.is_empty() && self.known(pid).info.is_none() {
+            let info = ProcessInfo::ended(pid, name);
+            let resource = Some(Arc::new(resource::for_process(&info, &self.host)));
+            self.processes.insert(pid, Known { info: None, resource });
+        }
     }
 
     /// How the process's runtime works on requests.

@@ -85,6 +85,26 @@ pub struct ProcessInfo {
 }
 
 impl ProcessInfo {
+    /// A process of which nothing is left but the name that the kernel had for it.
+    #[must_use]
+    pub fn ended(pid: u32, comm: String) -> Self {
+        Self {
+            pid,
+            start_ticks: 0,
+            parent: 0,
+            uid: None,
+            executable: String::new(),
+            command: String::new(),
+            environment: Environment::default(),
+            cgroup: String::new(),
+            container: None,
+            runtime: Runtime::Unknown,
+            runtime_version: None,
+            service: comm,
+            source: Source::Comm,
+        }
+    }
+
     /// File name of the executable; empty if it could not be seen.
     #[must_use]
     pub fn executable_name(&self) -> &str {

@@ -100,7 +100,10 @@ impl<F: Format> Encode for Grouped<F> {
             self.index.insert(Arc::as_ptr(&group.resource) as usize, place);
             let used = group.spans.len();
             group.spans.clear();
-            group.spans.shrink_to(used.max(KEPT_BUFFER));
+            // Only what is far too large: growing again by the next request would cost more.
+            if group.spans.capacity() > used.max(KEPT_BUFFER).saturating_mul(4) {
+                group.spans.shrink_to(used.max(KEPT_BUFFER));
+            }
         }
         self.spans = 0;
         self.bytes = 0;

@@ -77,6 +77,7 @@ impl World {
             fresh: true,
             cgroup: 0,
             opener,
+            comm: [0; 16],
         };
         let server = Opened { socket: conn.server, local: to, remote: from, role: Role::Server, opener: None, ..client };
         self.tell(&Event::Opened(client));

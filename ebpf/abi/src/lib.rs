@@ -5,7 +5,7 @@
 #![no_std]
 
 /// Changes whenever a record changes, so that a recorded event file of another layout is refused.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -191,6 +191,8 @@ pub struct Opened {
     pub opener: Thread,
     /// What that thread had read last.
     pub last_read: LastRead,
+    /// Name of that thread (`comm`), filled up with zeros: of a program that may have ended before anybody can look at it.
+    pub comm: [u8; 16],
 }
 
 /// A thread read from a socket.
@@ -310,15 +312,17 @@ pub mod offset {
     pub const SIGNAL: usize = 12;
     /// `signal_struct.live`.
     pub const LIVE: usize = 13;
+    /// `task_struct.comm`.
+    pub const COMM: usize = 14;
     /// Size of the table.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 }
 
 const _: () = assert!(size_of::<Head>() == 24);
 const _: () = assert!(size_of::<Segment>() == 48);
 const _: () = assert!(size_of::<SegmentOut>() == 104);
 const _: () = assert!(size_of::<SegmentUnowned>() == 88);
-const _: () = assert!(size_of::<Opened>() == 104);
+const _: () = assert!(size_of::<Opened>() == 120);
 const _: () = assert!(size_of::<Read>() == 40);
 const _: () = assert!(size_of::<Closed>() == 40);
 const _: () = assert!(size_of::<Process>() == 40);

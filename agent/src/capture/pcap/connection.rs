@@ -280,6 +280,7 @@ impl Connection {
             fresh: self.client.isn.is_some() || peer == Peer::Server && self.server.isn.is_some(),
             cgroup: 0,
             opener: None,
+            comm: [0; 16],
         };
         scene.tell(peer, Event::Opened(opened));
     }

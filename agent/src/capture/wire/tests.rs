@@ -2,6 +2,7 @@
 use super::*;
 use proptest::prelude::*;
 
+const COMM: [u8; 16] = *b"curl\0\0\0\0\0\0\0\0\0\0\0\0";
 const AT: Nanos = 1_000;
 const SOCKET: SocketId = SocketId(77);
 const THREAD: Thread = Thread { pid: 10, tid: 11 };
@@ -43,12 +44,12 @@ fn raw_addresses() -> abi::Addresses {
 fn raw_opened(at: Nanos, flags: u8, addresses: abi::Addresses) -> abi::Opened {
     let last_read = abi::LastRead { cookie: 5, at: 900, upto: 42, reserved: 0 };
     let opener = abi::Thread { pid: 10, tid: 11 };
-    abi::Opened { head: abi::Head { at, ..head(kind::OPENED, flags, tcp_flag::SYN, 0) }, addresses, cgroup: 9, opener, last_read }
+    abi::Opened { head: abi::Head { at, ..head(kind::OPENED, flags, tcp_flag::SYN, 0) }, addresses, cgroup: 9, opener, last_read, comm: COMM }
 }
 
 fn opened(at: Nanos) -> Opened {
     let (local, remote) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:4000".parse().unwrap());
-    Opened { at, socket: SOCKET, local, remote, role: Role::Server, fresh: true, cgroup: 9, opener: None }
+    Opened { at, socket: SOCKET, local, remote, role: Role::Server, fresh: true, cgroup: 9, opener: None, comm: COMM }
 }
 
 fn arrived(payload: &[u8], len: u32) -> Segment<'_> {

@@ -1,0 +1,51 @@
+//! tcpdump, while a test's traffic flows.
+use crate::program::{Program, command};
+use crate::rig::Rig;
+use crate::wait::wait_until;
+use rustix::process::Signal;
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+/// A running capture of the loopback interface.
+#[derive(Debug)]
+pub struct Capture {
+    program: Program,
+    file: PathBuf,
+    messages: PathBuf,
+}
+
+impl Capture {
+    /// Starts tcpdump for these ports, and waits until it captures.
+    #[must_use]
+    pub fn start(rig: &Rig, ports: &[u16]) -> Self {
+        let (file, messages) = (rig.file("capture.pcap"), rig.file("tcpdump.err"));
+        let filter = ports.iter().map(|port| format!("tcp port {port}")).collect::<Vec<_>>().join(" or ");
+        // `-Z root`: it would otherwise become a user who may not write here.
+        let mut tcpdump = command("tcpdump", &["-i", "lo", "-n", "-Z", "root", "-B", "16384", "-U", "-w"]);
+        tcpdump.arg(&file).arg(filter).stderr(File::create(&messages).expect("a file for messages"));
+        let program = Program::start(tcpdump);
+        let capture = Self { program, file, messages };
+        wait_until("tcpdump captures", || capture.messages().contains("listening on"));
+        capture
+    }
+
+    /// Ends it and gives the file. Panics if the kernel dropped packets.
+    #[must_use]
+    pub fn stop(mut self) -> PathBuf {
+        // What has passed the interface is not in the file yet: tcpdump reads its buffer block by block.
+        let size = || fs::metadata(&self.file).map_or(0, |file| file.len());
+        let mut before = 0;
+        wait_until("the capture has been written", || {
+            std::thread::sleep(std::time::Duration::from_millis(1200));
+            std::mem::replace(&mut before, size()) == size()
+        });
+        self.program.end(Signal::INT);
+        let said = self.messages();
+        assert!(said.contains("\n0 packets dropped by kernel"), "{said}");
+        self.file
+    }
+
+    fn messages(&self) -> String {
+        fs::read_to_string(&self.messages).unwrap_or_default()
+    }
+}

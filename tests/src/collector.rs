@@ -1,0 +1,80 @@
+//! A real OpenTelemetry Collector, with the configuration that users get.
+use crate::program::{Program, command, free_port, run};
+use crate::rig::Rig;
+use crate::span::{self, Span};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where it listens, and where it writes.
+#[derive(Debug)]
+pub struct Collector {
+    grpc: u16,
+    http: u16,
+    file: PathBuf,
+    log: PathBuf,
+    program: Option<Program>,
+}
+
+impl Collector {
+    /// Chooses its ports; it does not run yet.
+    #[must_use]
+    pub fn prepare(rig: &Rig) -> Self {
+        let (grpc, http) = (free_port(), free_port());
+        Self { grpc, http, file: rig.file("collector.jsonl"), log: rig.file("collector.log"), program: None }
+    }
+
+    /// Starts it outside the test's cgroup.
+    pub fn start(&mut self) {
+        self.start_as(Command::new(executable()));
+    }
+
+    /// Starts it inside the test's cgroup.
+    pub fn start_in(&mut self, rig: &Rig) {
+        self.start_as(rig.command(&executable().display().to_string(), &[]));
+    }
+
+    fn start_as(&mut self, mut command: Command) {
+        let log = File::create(&self.log).expect("a log file");
+        command.arg("--config").arg(root().join("deploy/collector.yaml"));
+        command.env("WIRESPAN_GRPC", format!("127.0.0.1:{}", self.grpc)).env("WIRESPAN_HTTP", format!("127.0.0.1:{}", self.http));
+        command.env("WIRESPAN_SPANS", &self.file).stdout(log.try_clone().expect("the log file")).stderr(log);
+        let program = Program::listening(command, self.grpc);
+        self.program = Some(program);
+    }
+
+    /// Its endpoint for gRPC.
+    #[must_use]
+    pub fn grpc(&self) -> String {
+        format!("http://127.0.0.1:{}", self.grpc)
+    }
+
+    /// Its endpoint for HTTP.
+    #[must_use]
+    pub fn http(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http)
+    }
+
+    /// Ends it and gives the spans that it has received.
+    #[must_use]
+    pub fn stop(mut self) -> Vec<Span> {
+        drop(self.program.take());
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        let traces: String = text.lines().filter(|line| line.contains("\"resourceSpans\"")).map(|line| format!("{line}\n")).collect();
+        span::parse(&traces)
+    }
+}
+
+/// The repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}
+
+/// Builds the collector from `tests/collector`; Go does nothing the second time. The first time it compiles for some minutes.
+fn executable() -> PathBuf {
+    let into = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("collector");
+    let mut go = command("go", &["build", "-trimpath", "-ldflags", "-s -w", "-o"]);
+    go.arg(&into).arg(".").current_dir(root().join("tests/collector"));
+    run(go);
+    into
+}

@@ -1,0 +1,82 @@
+//! The servers of the tests, with the configurations that they get.
+use crate::program::{Program, free_port};
+use crate::rig::Rig;
+use std::fs;
+use std::path::Path;
+
+/// Debian's Python: what comes first in `PATH` may be a script that starts another one.
+pub const PYTHON: &str = "/usr/bin/python3";
+
+/// A server, its port, and its process.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub port: u16,
+    /// Its process.
+    pub program: Program,
+}
+
+impl Server {
+    /// An URL of it on the loopback interface.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+/// nginx with one worker for each CPU of a small machine. `http` is the inside of `http { … }`, with `PORT` for its port.
+#[must_use]
+pub fn nginx(rig: &Rig, http: &str) -> Server {
+    nginx_in(rig, None, http)
+}
+
+/// The same in a network namespace.
+#[must_use]
+pub fn nginx_in(rig: &Rig, namespace: Option<&str>, http: &str) -> Server {
+    let port = free_port();
+    let dir = rig.file("");
+    let dir = dir.display();
+    let http = http.replace("PORT", &port.to_string());
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {dir}/nginx-{port}-{kind};\n"))
+        .concat();
+    let text = format!(
+        "daemon off; user root; worker_processes 2; pid {dir}/nginx-{port}.pid; error_log {dir}/nginx-{port}.log;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; keepalive_requests 1000000; {temporary} {http} }}\n"
+    );
+    let config = rig.file(&format!("nginx-{port}.conf"));
+    fs::write(&config, text).expect("nginx's configuration");
+    let config = config.display().to_string();
+    let args = ["-c", &config];
+    let program = match namespace {
+        Some(namespace) => rig.serve_in(namespace, "nginx", &args, port),
+        None => rig.serve("nginx", &args, port),
+    };
+    Server { port, program }
+}
+
+/// nginx that answers everything itself.
+#[must_use]
+pub fn static_nginx(rig: &Rig) -> Server {
+    nginx(rig, "server { listen 127.0.0.1:PORT reuseport; location / { return 200 'hello\\n'; } location /missing { return 404; } location /broken { return 500; } }")
+}
+
+/// redis-server without persistence, with further arguments.
+#[must_use]
+pub fn redis(rig: &Rig, args: &[&str]) -> Server {
+    let port = free_port();
+    let text = port.to_string();
+    let all = [&["--port", &text, "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"], args].concat();
+    Server { port, program: rig.serve("redis-server", &all, port) }
+}
+
+/// A program of `tests/programs`, which gets its port as its first argument.
+#[must_use]
+pub fn script(rig: &Rig, interpreter: &str, name: &str, args: &[&str]) -> Server {
+    let port = free_port();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name);
+    let (file, text) = (file.display().to_string(), port.to_string());
+    let all = [&[file.as_str(), &text], args].concat();
+    Server { port, program: rig.serve(interpreter, &all, port) }
+}
