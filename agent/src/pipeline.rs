@@ -287,9 +287,9 @@ fn socket_of(event: &Event<'_>) -> Option<SocketId> {
 fn thread_of(step: &Progress) -> Option<Thread> {
     let of = |sender: Option<Sender>| sender.map(|sender| sender.thread);
     match step {
-        Progress::Begun { client: true, opener, asked, .. } => of(opener.or(asked.sender)),
+        Progress::Begun(begun) if begun.client => of(begun.asked.sender.or(begun.opener)),
         Progress::Done(exchange) => exchange.read.map(|read| read.thread).or(exchange.answered.and_then(|answered| of(answered.sender))),
         Progress::ConnectFailed { opened, .. } => of(opened.opener),
-        Progress::Begun { .. } | Progress::Answered { .. } | Progress::Lost(_) => None,
+        Progress::Begun(_) | Progress::Answered { .. } | Progress::Lost(_) => None,
     }
 }

@@ -206,7 +206,7 @@ impl Bench {
             "capacity_per_second": full.rate(), "at_capacity": {"us_per_span": full_cost, "exported": full_end.exported,
             "requests": full.requests, "dropped": full_end.dropped}, "per_second": load.rate(), "seconds": load.time.as_secs_f64(),
             "requests": load.requests, "connections": connections, "records": end.records, "made": end.made, "exported": end.exported,
-            "dropped": end.dropped, "cpu_ns": cpu, "us_per_span": cost, "rss_anon_kib": anonymous, "rss_shmem_kib": ring,
+            "dropped": end.dropped, "cpu_ns": cpu, "us_per_span": cost, "rss_anon_kib": anonymous, "ring_kib": ring,
         });
         Ok(vec![
             Row {

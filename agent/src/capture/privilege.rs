@@ -9,6 +9,7 @@ pub const TO_ATTACH: &[Capability] = &[(39, "CAP_BPF"), (38, "CAP_PERFMON"), (12
 /// Needed to look at the processes of others.
 pub const TO_NAME: &[Capability] = &[(19, "CAP_SYS_PTRACE"), (2, "CAP_DAC_READ_SEARCH")];
 
+const DAC_OVERRIDE: u8 = 1;
 const SYS_ADMIN: u8 = 21;
 const PERFMON: u8 = 38;
 const BPF: u8 = 39;
@@ -49,6 +50,53 @@ fn missing_in(effective: u64, wanted: &[Capability]) -> Vec<&'static str> {
     wanted.iter().filter(|(number, _)| !granted(*number)).map(|(_, name)| *name).collect()
 }
 
+/// Gives up, in this thread and those it starts later, every capability but those that are needed after attaching. Says which number
+/// failed, if the kernel does not take it.
+pub fn drop_attach_only() -> std::io::Result<()> {
+    let mut header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut sets = [CapData::default(); 2];
+    // SAFETY: the header names version 3, for which the kernel writes two elements.
+    let got = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
+    if got != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    let kept = kept(u64::from(sets[1].permitted) << 32 | u64::from(sets[0].permitted));
+    for (set, kept) in sets.iter_mut().zip([kept as u32, (kept >> 32) as u32]) {
+        *set = CapData { effective: set.effective & kept, permitted: set.permitted & kept, inheritable: 0 };
+    }
+    // SAFETY: as above; the kernel only reads.
+    let put = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) };
+    if put == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Of what is permitted, what is needed after attaching: maps, other people's processes, and files that root may write.
+fn kept(permitted: u64) -> u64 {
+    let mut kept = 1 << BPF | 1 << DAC_OVERRIDE;
+    kept |= TO_NAME.iter().fold(0, |set, (number, _)| set | 1 << number);
+    if permitted >> BPF & 1 == 0 {
+        // It stands for CAP_BPF, which came with Linux 5.8.
+        kept |= 1 << SYS_ADMIN;
+    }
+    permitted & kept
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3` and its structures, as in the kernel's `capability.h`.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
 /// The effective capabilities in the text of a `status` file (proc(5)).
 fn effective(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
@@ -76,6 +124,15 @@ mod tests {
         assert_eq!(missing_in(0, TO_ATTACH), vec!["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
         assert_eq!(missing_in(1 << SYS_ADMIN, TO_ATTACH), vec!["CAP_NET_ADMIN"]);
         assert_eq!(missing_in(1 << SYS_ADMIN, TO_NAME), vec!["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]);
+    }
+
+    #[test]
+    fn what_is_needed_only_to_attach_is_not_kept() {
+        let all = u64::MAX;
+        assert_eq!(missing_in(kept(all), TO_ATTACH), vec!["CAP_PERFMON", "CAP_NET_ADMIN"]);
+        assert_eq!(missing_in(kept(all), TO_NAME), Vec::<&str>::new());
+        assert_eq!(kept(0), 0);
+        assert_eq!(kept(1 << SYS_ADMIN | 1 << 12), 1 << SYS_ADMIN);
     }
 
     #[test]

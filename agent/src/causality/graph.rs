@@ -19,6 +19,37 @@ pub(super) struct Candidate {
     pub(super) ambiguous: bool,
 }
 
+/// What a thread was at when it did something, as its last read tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forward {
+    /// This request.
+    Owner(Candidate),
+    /// Nothing that is still going on.
+    Nothing,
+    /// It had just read a socket of which nothing is known.
+    Unseen,
+}
+
+impl Forward {
+    pub(super) fn candidate(self) -> Option<Candidate> {
+        match self {
+            Self::Owner(candidate) => Some(candidate),
+            Self::Nothing | Self::Unseen => None,
+        }
+    }
+}
+
+/// How long an exchange has been waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waited {
+    /// Not long.
+    Briefly,
+    /// Long enough for the other end to show up or to finish.
+    ForPeer,
+    /// Long enough for everything.
+    Enough,
+}
+
 /// One exchange.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -33,19 +64,16 @@ pub(super) struct Node {
     pub(super) thread: Option<Thread>,
     /// What the caller had read last when it sent the call.
     pub(super) last_read: Option<LastRead>,
-    /// Whose work the caller was at when it sent the call.
-    pub(super) candidate: Option<Candidate>,
-    /// For the first call of a connection: whose work the caller was at when it connected, if anybody's.
-    pub(super) connect: Option<Option<Candidate>>,
+    /// What the caller was at when it sent the call.
+    pub(super) sent: Forward,
+    /// For the first call of a connection: what the caller was at when it connected.
+    pub(super) connected: Option<Forward>,
     /// The request whose response followed from the call's answer.
     pub(super) backward: Option<ExchangeId>,
     pub(super) read: Option<(Nanos, Thread)>,
     pub(super) done: bool,
     pub(super) over: Nanos,
-    /// Waited long enough for the other end.
-    pub(super) alone: bool,
-    /// Waited long enough for everything.
-    pub(super) overdue: bool,
+    pub(super) waited: Waited,
     /// The same request at the other end of its connection.
     pub(super) peer: Option<ExchangeId>,
     pub(super) link: Option<Link>,

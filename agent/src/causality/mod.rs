@@ -8,14 +8,14 @@ pub mod class;
 mod graph;
 pub mod ids;
 pub mod link;
+mod rules;
 
-use crate::capture::event::{Nanos, Sender, SocketId, Thread};
-use crate::exchange::{Exchange, ExchangeId, Progress};
+use crate::capture::event::{Closed, Nanos, Opened, Sender, SocketId, Thread};
+use crate::exchange::{Begun, Exchange, ExchangeId, Progress};
 use crate::flow::stream::Point;
 use crate::protocol::Kind;
-use crate::protocol::context::TraceContext;
-use class::{Class, Habit, Process};
-use graph::{Candidate, Graph, Node};
+use class::{Habit, Process};
+use graph::{Candidate, Forward, Graph, Node, Waited};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
 use rustc_hash::FxHashMap;
@@ -72,9 +72,9 @@ pub enum Verdict {
     /// A connection could not be made.
     ConnectFailed {
         /// Its socket.
-        opened: crate::capture::event::Opened,
+        opened: Box<Opened>,
         /// How it failed.
-        closed: crate::capture::event::Closed,
+        closed: Closed,
         /// Its place.
         link: Link,
     },
@@ -91,13 +91,6 @@ pub struct Causality {
     /// Unfinished requests by the port that they came to.
     unfinished: FxHashMap<u16, Vec<ExchangeId>>,
     retry: Vec<ExchangeId>,
-}
-
-/// What the rules say of a call.
-enum Ruling {
-    Wait(Option<ExchangeId>),
-    Owner { owner: ExchangeId, evidence: Evidence, provisional: bool },
-    Orphan(Reason),
 }
 
 impl Causality {
@@ -141,8 +134,9 @@ impl Causality {
     /// Takes what an exchange came to.
     pub fn progress(&mut self, progress: Progress, out: &mut dyn FnMut(Verdict)) {
         match progress {
-            Progress::Begun { id, socket, client, asked, opener, context, port } => {
-                self.begin(id, socket, client, asked, opener, context, port);
+            Progress::Begun(begun) => {
+                let id = begun.id;
+                self.begin(begun);
                 self.try_link(id);
             }
             Progress::Answered { id, first } => {
@@ -155,9 +149,8 @@ impl Causality {
             Progress::ConnectFailed { opened, closed } => {
                 let (trace_id, span_id) = ids::of_failed_connect(opened.socket.0, opened.at);
                 let reason = if opened.opener.is_some_and(|opener| self.is_busy(opener.thread, opened.at)) { Reason::Handoff } else { Reason::Root };
-                let candidate = opened.opener.and_then(|opener| self.forward(&opener));
-                let link = self.link_failed(candidate, opened.opener, trace_id, span_id, reason);
-                out(Verdict::ConnectFailed { opened, closed, link });
+                let link = self.link_failed(&opened, trace_id, span_id, reason);
+                out(Verdict::ConnectFailed { opened: Box::new(opened), closed, link });
             }
         }
         self.settle(out);
@@ -167,10 +160,7 @@ impl Causality {
     pub fn tick(&mut self, now: Nanos, out: &mut dyn FnMut(Verdict)) {
         while self.peers_due.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, id)) = self.peers_due.pop_front() {
-                if let Some(node) = self.graph.get_mut(id) {
-                    node.alone = true;
-                }
-                self.retry.push(id);
+                self.waited(id, Waited::ForPeer);
             }
         }
         while let Some((due, id)) = self.holds_due.front().copied() {
@@ -179,7 +169,9 @@ impl Causality {
                 break;
             }
             self.holds_due.pop_front();
-            self.expire(id);
+            if held {
+                self.waited(id, Waited::Enough);
+            }
         }
         self.settle(out);
         while self.told.front().is_some_and(|(due, _)| *due <= now) || self.graph.len() > MAX_NODES {
@@ -192,31 +184,18 @@ impl Causality {
     /// The input has ended: everything that is over is told.
     pub fn finish(&mut self, out: &mut dyn FnMut(Verdict)) {
         while let Some((_, id)) = self.peers_due.pop_front() {
-            if let Some(node) = self.graph.get_mut(id) {
-                node.alone = true;
-            }
-            self.retry.push(id);
+            self.waited(id, Waited::ForPeer);
         }
         self.settle(out);
         while let Some((_, id)) = self.holds_due.pop_front() {
-            self.expire(id);
+            self.waited(id, Waited::Enough);
             self.settle(out);
         }
     }
 
-    fn begin(
-        &mut self,
-        id: ExchangeId,
-        socket: SocketId,
-        client: bool,
-        asked: Point,
-        opener: Option<Sender>,
-        context: Option<Box<TraceContext>>,
-        port: u16,
-    ) {
-        let sender = asked.sender.or(opener).filter(|_| client);
-        let candidate = sender.and_then(|sender| self.forward(&sender));
-        let connect = opener.map(|opener| self.forward(&opener));
+    fn begin(&mut self, begun: Begun) {
+        let Begun { id, socket, client, asked, opener, context, port } = begun;
+        let caller = asked.sender.or(opener).filter(|_| client);
         let node = Node {
             client,
             key: WireKey::from(asked),
@@ -225,16 +204,15 @@ impl Causality {
             asked,
             context,
             answered: None,
-            thread: sender.map(|sender| sender.thread),
-            last_read: sender.and_then(|sender| sender.last_read),
-            candidate,
-            connect,
+            thread: caller.map(|caller| caller.thread),
+            last_read: caller.and_then(|caller| caller.last_read),
+            sent: caller.map_or(Forward::Nothing, |caller| self.forward(&caller, asked.at)),
+            connected: opener.map(|opener| self.forward(&opener, asked.at)),
             backward: None,
             read: None,
             done: false,
             over: asked.at,
-            alone: false,
-            overdue: false,
+            waited: Waited::Briefly,
             peer: None,
             link: None,
             waiters: Vec::new(),
@@ -251,12 +229,17 @@ impl Causality {
     }
 
     /// Forward evidence: the request that the sender's thread had read last, or the one that its last answer belonged to.
-    fn forward(&self, sender: &Sender) -> Option<Candidate> {
-        let (id, ambiguous) = self.graph.was_read(sender.last_read.as_ref()?)?;
-        let node = self.graph.get(id)?;
-        let candidate = if node.client { node.connect.unwrap_or(node.candidate)? } else { Candidate { owner: id, ambiguous } };
-        let open = self.graph.get(candidate.owner).is_some_and(|owner| !owner.done);
-        open.then_some(candidate)
+    fn forward(&self, sender: &Sender, at: Nanos) -> Forward {
+        let Some(read) = sender.last_read else { return Forward::Nothing };
+        let found = self.graph.was_read(&read).and_then(|(id, ambiguous)| Some((id, ambiguous, self.graph.get(id)?)));
+        let forward = match found {
+            None if at.saturating_sub(read.at) < MEMORY => Forward::Unseen,
+            None => Forward::Nothing,
+            Some((_, _, node)) if node.client => node.connected.unwrap_or(node.sent),
+            Some((owner, ambiguous, _)) => Forward::Owner(Candidate { owner, ambiguous }),
+        };
+        let over = forward.candidate().is_some_and(|candidate| self.graph.get(candidate.owner).is_none_or(|owner| owner.done));
+        if over { Forward::Nothing } else { forward }
     }
 
     fn done(&mut self, exchange: Box<Exchange>) {
@@ -344,120 +327,6 @@ impl Causality {
         }
     }
 
-    /// The link of a request at its server: the client's span if that is seen here, else its header, else none.
-    fn link_request(&mut self, id: ExchangeId) -> Option<Link> {
-        let node = self.graph.get(id)?;
-        let span_id = node.key.server_span();
-        if let Some(client) = node.peer.and_then(|peer| self.graph.get(peer)) {
-            let Some(link) = &client.link else {
-                if !node.overdue {
-                    return None;
-                }
-                return Some(root(node.key, span_id, Reason::Timeout));
-            };
-            let parent = Some((link.span_id, true));
-            return Some(Link { span_id, parent, evidence: Evidence::Wire, provisional: false, ..link.clone() });
-        }
-        if !node.alone && !node.overdue {
-            return None;
-        }
-        Some(node.context.as_deref().map_or_else(|| root(node.key, span_id, Reason::Root), |context| from_header(context, span_id)))
-    }
-
-    /// The link of a call at its client: by the rules of its process, else its header, else none.
-    fn link_call(&mut self, id: ExchangeId) -> Option<Link> {
-        let node = self.graph.get(id)?;
-        let span_id = node.key.client_span();
-        let passed_on = |owner: ExchangeId| {
-            // A proxy hands on the header that it received: then the proxy's own span is the nearer parent.
-            let theirs = self.graph.get(owner).and_then(|owner| owner.context.as_deref());
-            theirs.is_some_and(|theirs| node.context.as_deref().is_some_and(|ours| ours.trace_id == theirs.trace_id && ours.parent == theirs.parent))
-        };
-        let by_header = node.context.as_deref().map(|context| from_header(context, span_id));
-        let candidate = node.connect.flatten().or(node.candidate);
-        if by_header.is_some() && !candidate.is_some_and(|candidate| passed_on(candidate.owner)) {
-            return by_header;
-        }
-        match self.rule(node) {
-            Ruling::Owner { owner, evidence, provisional } => match self.graph.get(owner).map(|owner| owner.link.as_ref()) {
-                Some(Some(link)) => {
-                    let parent = Some((link.span_id, false));
-                    Some(Link { span_id, parent, evidence, provisional, ..link.clone() })
-                }
-                Some(None) if !node.overdue => {
-                    self.wait_for(owner, id);
-                    None
-                }
-                _ => by_header.or(Some(root(node.key, span_id, Reason::Timeout))),
-            },
-            Ruling::Wait(_) if node.overdue => by_header.or(Some(root(node.key, span_id, Reason::Timeout))),
-            Ruling::Wait(other) => {
-                if let Some(other) = other {
-                    self.wait_for(other, id);
-                }
-                None
-            }
-            Ruling::Orphan(reason) => by_header.or(Some(root(node.key, span_id, reason))),
-        }
-    }
-
-    /// What the rules of its process say of a call.
-    fn rule(&self, node: &Node) -> Ruling {
-        let Some(thread) = node.thread else { return Ruling::Orphan(Reason::Gap) };
-        let process = self.processes.get(&thread.pid);
-        let habit = process.map(|process| process.habit).unwrap_or_default();
-        // A loop reads for others between connecting and sending; a thread does not, and may use a connection that it opened before.
-        let candidate = if habit == Habit::IoLoop { node.connect.unwrap_or(node.candidate) } else { node.candidate };
-        // No evidence can come later. Whether the call was handed over is seen when it is told.
-        let Some(candidate) = candidate else { return Ruling::Orphan(Reason::Root) };
-        let owner = candidate.owner;
-        match (habit, process.map_or(Class::Unproven, Process::class)) {
-            (Habit::Migrating, _) | (Habit::Open | Habit::Doubtful, Class::Other) | (Habit::Doubtful, Class::Unproven) => {
-                Ruling::Orphan(Reason::NoAdapter)
-            }
-            _ if candidate.ambiguous => Ruling::Orphan(Reason::Concurrent),
-            (Habit::IoLoop, _) => {
-                let evidence = if node.connect.is_some() { Evidence::Connect } else { Evidence::Loop };
-                Ruling::Owner { owner, evidence, provisional: false }
-            }
-            (Habit::Open | Habit::Doubtful, Class::ThreadPerRequest) => Ruling::Owner { owner, evidence: Evidence::Thread, provisional: false },
-            (Habit::Open, Class::Unproven) => self.rule_unproven(node, owner, thread),
-        }
-    }
-
-    /// Before a class is proven, a call belongs to the only request in flight on its thread, if forward and backward evidence agree.
-    fn rule_unproven(&self, node: &Node, owner: ExchangeId, thread: Thread) -> Ruling {
-        let Some(request) = self.graph.get(owner) else { return Ruling::Orphan(Reason::Gap) };
-        if !request.done {
-            return Ruling::Wait(Some(owner));
-        }
-        if !node.done {
-            return Ruling::Wait(None);
-        }
-        // Another request to the same port that is not finished may be on the same thread.
-        let others = self.unfinished.get(&request.port).into_iter().flatten();
-        let rival = others.copied().find(|other| self.graph.get(*other).is_some_and(|other| other.asked.at < node.asked.at));
-        if let Some(rival) = rival {
-            return if node.overdue { Ruling::Orphan(Reason::Concurrent) } else { Ruling::Wait(Some(rival)) };
-        }
-        if self.processes.get(&thread.pid).is_some_and(|process| process.working(thread.tid, node.asked.at) > 1) {
-            return Ruling::Orphan(Reason::Concurrent);
-        }
-        match node.backward {
-            Some(backward) if backward == owner => Ruling::Owner { owner, evidence: Evidence::Thread, provisional: true },
-            Some(_) => Ruling::Orphan(Reason::Conflict),
-            None => Ruling::Orphan(Reason::Handoff),
-        }
-    }
-
-    /// Whether the thread's process was working on a request at `at`, as far as is known.
-    fn is_busy(&self, thread: Thread, at: Nanos) -> bool {
-        let Some(process) = self.processes.get(&thread.pid) else { return false };
-        let unfinished = process.ports.iter().filter_map(|port| self.unfinished.get(port)).flatten();
-        let mut began = unfinished.filter_map(|id| self.graph.get(*id)).map(|node| node.asked.at);
-        process.was_busy(at) || began.any(|began| began < at)
-    }
-
     fn wait_for(&mut self, other: ExchangeId, id: ExchangeId) {
         if let Some(node) = self.graph.get_mut(other).filter(|node| !node.waiters.contains(&id)) {
             node.waiters.push(id);
@@ -469,10 +338,8 @@ impl Causality {
         let Some(node) = self.graph.get(id) else { return };
         let (Some(exchange), Some(link)) = (&node.exchange, &node.link) else { return };
         let peer = node.peer.and_then(|peer| self.graph.get(peer));
-        if let (true, Some(server)) = (node.client, peer) {
-            if !server.done && !node.alone && !node.overdue {
-                return;
-            }
+        if node.client && node.waited == Waited::Briefly && peer.is_some_and(|server| !server.done) {
+            return;
         }
         let merged = !node.client && peer.is_some() && exchange.request.kind == Kind::Database;
         let pid = node.thread.or(node.read.map(|(_, thread)| thread)).map(|thread| thread.pid);
@@ -496,64 +363,19 @@ impl Causality {
         out(if merged { Verdict::Merged(id) } else { Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })) });
     }
 
-    /// The exchange has waited long enough: those before it in its trace are not waited for any more either.
-    fn expire(&mut self, id: ExchangeId) {
-        if let Some(node) = self.graph.get_mut(id).filter(|node| node.exchange.is_some()) {
-            node.overdue = true;
+    /// The exchange has waited so long that some of what it waits for is not waited for any more.
+    fn waited(&mut self, id: ExchangeId, waited: Waited) {
+        if let Some(node) = self.graph.get_mut(id) {
+            node.waited = node.waited.max(waited);
             self.retry.push(id);
         }
     }
 
     fn drop_node(&mut self, id: ExchangeId) {
-        if let Some(mut node) = self.graph.remove(id) {
-            if !node.done && !node.client {
-                if let Some(ids) = self.unfinished.get_mut(&node.port) {
-                    ids.retain(|other| *other != id);
-                }
-            }
-            self.retry.append(&mut node.waiters);
+        let Some(mut node) = self.graph.remove(id) else { return };
+        if let Some(ids) = self.unfinished.get_mut(&node.port).filter(|_| !node.done && !node.client) {
+            ids.retain(|other| *other != id);
         }
-    }
-
-    /// The link of a connect that failed: that of a call, as far as forward evidence alone decides.
-    fn link_failed(
-        &self,
-        candidate: Option<Candidate>,
-        opener: Option<Sender>,
-        trace_id: [u8; 16],
-        span_id: [u8; 8],
-        reason: Reason,
-    ) -> Link {
-        let process = opener.and_then(|opener| self.processes.get(&opener.thread.pid));
-        let trusted = process.is_some_and(|process| match process.habit {
-            Habit::IoLoop => true,
-            Habit::Open | Habit::Doubtful => process.class() == Class::ThreadPerRequest,
-            Habit::Migrating => false,
-        });
-        let owner = candidate.filter(|candidate| trusted && !candidate.ambiguous).and_then(|candidate| self.graph.get(candidate.owner));
-        match owner.and_then(|owner| owner.link.as_ref()) {
-            Some(link) => {
-                Link { span_id, parent: Some((link.span_id, false)), evidence: Evidence::Connect, provisional: false, ..link.clone() }
-            }
-            None => Link { trace_id, span_id, parent: None, flags: 1, state: None, evidence: Evidence::None(reason), provisional: false },
-        }
-    }
-}
-
-/// A span that begins a trace.
-fn root(key: WireKey, span_id: [u8; 8], reason: Reason) -> Link {
-    Link { trace_id: key.trace(), span_id, parent: None, flags: 1, state: None, evidence: Evidence::None(reason), provisional: false }
-}
-
-/// A span whose parent the request named.
-fn from_header(context: &TraceContext, span_id: [u8; 8]) -> Link {
-    Link {
-        trace_id: context.trace_id,
-        span_id,
-        parent: Some((context.parent, true)),
-        flags: context.flags,
-        state: context.state.clone(),
-        evidence: Evidence::Header(context.format),
-        provisional: false,
+        self.retry.append(&mut node.waiters);
     }
 }

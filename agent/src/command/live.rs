@@ -2,6 +2,7 @@
 use super::{Failure, exit};
 use crate::accounting::Tally;
 use crate::capture::kernel::{Kernel, KernelConfig};
+use crate::capture::privilege;
 use crate::capture::wire::Decoder;
 use crate::cli::Watch;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
@@ -29,7 +30,8 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Attaches to the kernel; says on standard error what is degraded.
+    /// Attaches to the kernel; says on standard error what is degraded. To be called before any thread is started, because
+    /// capabilities that are given up here are a thread's own.
     pub(super) fn attach(watch: &Watch, cgroup: Option<PathBuf>) -> Result<Self, Failure> {
         let (stop, report) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         for (signal, flag) in [(SIGINT, &stop), (SIGTERM, &stop), (SIGUSR1, &report)] {
@@ -46,6 +48,7 @@ impl Watcher {
         for degraded in kernel.degraded() {
             eprintln!("wirespan: without {} ({}) it does not see {}", degraded.hook.program, degraded.reason, degraded.hook.lost);
         }
+        privilege::drop_attach_only().map_err(|error| Failure::new(exit::KERNEL, format!("give up capabilities: {error}")))?;
         Ok(Self { kernel, stop, report, until: watch.duration.map(|time| Instant::now() + time), pause: BUSY })
     }
 

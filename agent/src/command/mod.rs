@@ -33,7 +33,10 @@ pub fn main(cli: Cli) -> u8 {
         Command::Pcap(options) => capture::pcap(&options),
         Command::Record(options) => recording::record(&options),
         Command::Replay(options) => recording::replay(&options),
-        Command::Doctor(options) => doctor::doctor(options),
+        Command::Doctor(options) => {
+            doctor::doctor(options);
+            Ok(())
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "wirespan", &mut std::io::stdout());
             Ok(())

@@ -28,13 +28,13 @@ const TICK_RECORDS: u64 = 4096;
 /// Writes everything the kernel says to a file until a signal or the time given.
 pub(super) fn record(options: &Record) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(exit::FAILURE, format!("write {}: {error}", options.file.display()));
+    let mut watcher = Watcher::attach(&options.watch, options.cgroup.clone())?;
     let mut directory = Directory::of_this_machine().map_err(|error| Failure::new(exit::FAILURE, error))?;
     // Captured bytes are other people's secrets.
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&options.file).map_err(failed)?;
     let mut writer = Writer::new(BufWriter::new(file)).map_err(failed)?;
     let host = serde_json::to_vec(directory.host()).unwrap_or_default();
     writer.write(&Entry::Process { pid: HOST, blob: &host }).map_err(failed)?;
-    let mut watcher = Watcher::attach(&options.watch, options.cgroup.clone())?;
     eprintln!("wirespan: recording to {}; end with Ctrl-C", options.file.display());
     let mut decoder = Decoder::new();
     let mut records = Tally::default();

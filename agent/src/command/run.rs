@@ -19,10 +19,10 @@ const CLOCK_CHECK: Duration = Duration::from_secs(10);
 pub(super) fn run(options: &Run) -> Result<(), Failure> {
     let processes = (!options.select.pid.is_empty()).then(|| with_descendants(&options.select.pid));
     let selection = Selection { ports: options.select.port.iter().copied().collect(), processes };
+    let mut watcher = Watcher::attach(&options.watch, options.select.cgroup.clone())?;
     let mut directory = Directory::of_this_machine().map_err(|error| Failure::new(exit::FAILURE, error))?;
     directory.set_clock(clocks().1);
     let mut session = Session::open(directory, selection, true, &options.output, false)?;
-    let mut watcher = Watcher::attach(&options.watch, options.select.cgroup.clone())?;
     if !options.output.quiet {
         eprintln!("wirespan: watching every TCP connection of this machine; end with Ctrl-C");
     }

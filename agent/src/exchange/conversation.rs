@@ -1,5 +1,5 @@
 //! The exchanges of one socket.
-use super::{Counters, Exchange, ExchangeId, PROOF_WAIT, Progress, READ_WAIT, Unanswered};
+use super::{Begun, Counters, Exchange, ExchangeId, PROOF_WAIT, Progress, READ_WAIT, Unanswered};
 use crate::capture::event::{Closed, End, Nanos, Opened, Read, Role};
 use crate::flow::stream::{Point, seq_distance};
 use crate::protocol::{Head, Request, Response, Side};
@@ -74,7 +74,7 @@ impl Conversation {
     }
 
     fn request(&mut self, asked: Point, request: Request, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
-        let opened = self.opened;
+        let socket = self.opened;
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if talk.pending.len() >= MAX_PENDING {
             counters.too_many += 1;
@@ -85,15 +85,16 @@ impl Conversation {
         }
         *next += 1;
         let id = ExchangeId(*next);
-        let first = std::mem::take(&mut talk.first) && opened.fresh;
-        let opener = if first && talk.client { opened.opener } else { None };
-        let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(opened.at));
+        let first = std::mem::take(&mut talk.first) && socket.fresh;
+        let opener = if first && talk.client { socket.opener } else { None };
+        let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
         let context = request.context.clone().map(Box::new);
-        out(Progress::Begun { id, socket: opened.socket, client: talk.client, asked, opener, context, port: opened.local.port() });
+        let (client, port) = (talk.client, socket.local.port());
+        out(Progress::Begun(Begun { id, socket: socket.socket, client, asked, opener, context, port }));
         let answered = request.answered;
         let exchange = Exchange {
             id,
-            opened,
+            opened: socket,
             client: talk.client,
             protocol: talk.protocol,
             request,
@@ -114,7 +115,7 @@ impl Conversation {
         }
     }
 
-    fn response(&mut self, first: Point, response: Response, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+    fn response(&mut self, point: Point, response: Response, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         let Some(talk) = self.talk.as_deref_mut() else { return };
         talk.answering = None;
         let found = match response.correlation {
@@ -132,10 +133,10 @@ impl Conversation {
         if response.interim {
             return;
         }
-        exchange.answered = Some(first);
+        exchange.answered = Some(point);
         exchange.response = Some(response);
         talk.answering = Some(exchange.id);
-        out(Progress::Answered { id: exchange.id, first });
+        out(Progress::Answered { id: exchange.id, first: point });
     }
 
     pub(super) fn end(&mut self, side: Side, last: Point, truncated: bool, out: &mut dyn FnMut(Progress)) {

@@ -67,26 +67,30 @@ pub struct Exchange {
     pub truncated: bool,
 }
 
+/// A request that was seen.
+#[derive(Debug)]
+pub struct Begun {
+    /// Its exchange.
+    pub id: ExchangeId,
+    /// The socket.
+    pub socket: SocketId,
+    /// Whether this end is the client's.
+    pub client: bool,
+    /// First byte of the request.
+    pub asked: Point,
+    /// Who opened the connection, if this is its first request.
+    pub opener: Option<Sender>,
+    /// Trace context in the request.
+    pub context: Option<Box<TraceContext>>,
+    /// This end's port.
+    pub port: u16,
+}
+
 /// What this stage says.
 #[derive(Debug)]
 pub enum Progress {
     /// A request was seen.
-    Begun {
-        /// Its exchange.
-        id: ExchangeId,
-        /// The socket.
-        socket: SocketId,
-        /// Whether this end is the client's.
-        client: bool,
-        /// First byte of the request.
-        asked: Point,
-        /// Who opened the connection, if this is its first request.
-        opener: Option<Sender>,
-        /// Trace context in the request.
-        context: Option<Box<TraceContext>>,
-        /// This end's port.
-        port: u16,
-    },
+    Begun(Begun),
     /// Its response began.
     Answered {
         /// The exchange.

@@ -184,11 +184,11 @@ fn peer(span: &Span) -> Cow<'_, str> {
 fn operation(span: &Span) -> Cow<'_, str> {
     if let Some(method) = text(span, semconv::HTTP_REQUEST_METHOD) {
         let method = text(span, semconv::HTTP_REQUEST_METHOD_ORIGINAL).unwrap_or(method);
-        let full = || {
-            text(span, semconv::URL_FULL)
-                .and_then(|url| Some(url.split_once("://")?.1))
-                .map(|rest| rest.find('/').map_or("/", |at| &rest[at..]))
+        let after_host = |url| {
+            let (_, rest) = str::split_once(url, "://")?;
+            Some(rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"))
         };
+        let full = || text(span, semconv::URL_FULL).and_then(after_host);
         let Some(path) = text(span, semconv::URL_PATH).or_else(full) else { return span.name.as_ref().into() };
         return match text(span, semconv::URL_QUERY) {
             Some(query) => format!("{method} {path}?{query}").into(),

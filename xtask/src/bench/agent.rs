@@ -63,6 +63,7 @@ impl Agent {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OTEL_")) {
             command.env_remove(name);
         }
+        command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
         let mut running = Running::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()))?;
         let mut pipe = running.child().stderr.take().context("the agent has no standard error")?;
         let stderr = std::thread::spawn(move || {
@@ -89,24 +90,18 @@ impl Agent {
         Ok(process::cpu(self.running.pid())?.saturating_sub(self.attached))
     }
 
-    /// KiB of anonymous memory, and of shared memory, which is the ring.
+    /// KiB of anonymous memory, and of the ring, which is mapped twice and counts as a file.
     pub fn memory(&self) -> Result<(u64, u64)> {
-        let field = |name| process::memory(self.running.pid(), name).with_context(|| format!("the agent has no {name}"));
-        Ok((field("RssAnon")?, field("RssShmem")?))
-    }
-
-    /// Run time and number of runs of each of its kernel programs, where the kernel counts them (`kernel.bpf_stats_enabled`).
-    pub fn programs(&self) -> Result<BTreeMap<String, (u64, u64)>> {
-        let mut programs = BTreeMap::new();
-        for entry in fs::read_dir(format!("/proc/{}/fdinfo", self.running.pid()))?.flatten() {
-            let text = fs::read_to_string(entry.path()).unwrap_or_default();
-            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim));
-            let number = |name| field(name).and_then(|value| value.parse().ok());
-            if let (Some(tag), Some(time), Some(runs)) = (field("prog_tag"), number("run_time_ns"), number("run_cnt")) {
-                programs.insert(tag.to_owned(), (time, runs));
-            }
+        let pid = self.running.pid();
+        let anonymous = process::memory(pid, "RssAnon").context("the agent has no RssAnon")?;
+        let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).context("the agent's mappings cannot be read")?;
+        let mut lines = maps.lines();
+        let mut ring = 0;
+        while lines.any(|line| line.ends_with("bpf-map")) {
+            let resident = lines.find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+            ring += resident.unwrap_or(0);
         }
-        Ok(programs)
+        Ok((anonymous, ring))
     }
 
     /// Ends it, with everything it has exported.

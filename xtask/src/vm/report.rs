@@ -77,8 +77,7 @@ impl<'a> Report<'a> {
             |kind: u64| spans.iter().filter(move |span| span.get("kind").and_then(Value::as_u64) == Some(kind)).collect::<Vec<_>>();
         let (clients, servers) = (of_kind(CLIENT), of_kind(SERVER));
         let ([client], [server]) = (clients.as_slice(), servers.as_slice()) else {
-            let said = self.section("stderr");
-            anyhow::bail!("there are {} CLIENT and {} SERVER spans of {path}; wirespan said:\n{said}", clients.len(), servers.len());
+            anyhow::bail!("there are {} CLIENT and {} SERVER spans of {path}", clients.len(), servers.len());
         };
         let (client_id, parent) = (text(client, "spanId"), text(server, "parentSpanId"));
         ensure!(client_id.len() == 16 && client_id == parent, "the SERVER span's parent is {parent:?}, the CLIENT span is {client_id:?}");

@@ -1,0 +1,157 @@
+//! HTTP with real servers and clients: every request once, errors as what they are.
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use wirespan_tests::http::Connection;
+use wirespan_tests::load::Load;
+use wirespan_tests::program::{free_port, output};
+use wirespan_tests::rig::Rig;
+use wirespan_tests::servers::{self, PYTHON};
+use wirespan_tests::span::Kind;
+use wirespan_tests::tree::tree;
+
+#[test]
+fn every_request_of_a_load_is_one_span_at_each_end() {
+    let rig = Rig::new();
+    let nginx = servers::static_nginx(&rig);
+    let agent = rig.agent(&["--ring", "64"]);
+    let report = Load::start(&rig, &nginx, 2).finish();
+    let run = agent.stop();
+    report.assert_unharmed();
+    assert!(run.accounting.records_dropped.is_empty() && run.accounting.spans_dropped.is_empty(), "{:?}", run.accounting);
+    let servers: Vec<_> = run.spans.iter().filter(|span| span.kind == Kind::Server).collect();
+    // When wrk's time is over it leaves one request unfinished on each of its connections, and does not count it.
+    let possible = report.requests..=report.requests + report.connections;
+    println!("{report:?}: {} spans of the server, {} in all", servers.len(), run.spans.len());
+    assert!(possible.contains(&servers.len()), "{report:?}: {} spans", servers.len());
+    assert_eq!(run.spans.len(), 2 * servers.len());
+    let by_id: BTreeMap<&str, &str> = run.spans.iter().map(|span| (span.id.as_str(), span.text("url.full"))).collect();
+    for server in servers {
+        let parent = server.parent.as_deref().and_then(|parent| by_id.get(parent)).expect("the client's span");
+        assert!(parent.ends_with(&server.target()), "{server:?} below {parent}");
+    }
+}
+
+#[test]
+fn errors_are_told_as_what_they_are_at_each_end() {
+    let rig = Rig::new();
+    let nginx = servers::static_nginx(&rig);
+    let closed = free_port();
+    let proxy = servers::nginx(&rig, &format!("server {{ listen 127.0.0.1:PORT; location / {{ proxy_pass http://127.0.0.1:{closed}; }} }}"));
+    let agent = rig.agent(&[]);
+    for (url, status) in [(nginx.url("/missing"), "404"), (nginx.url("/broken"), "500"), (proxy.url("/"), "502")] {
+        let said = rig.run("curl", &["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", &url]);
+        assert_eq!(said, status);
+    }
+    let refused = output(rig.command("curl", &["--silent", &format!("http://127.0.0.1:{closed}/")]));
+    assert_eq!(refused.status.code(), Some(7), "curl: failed to connect");
+    let run = agent.stop();
+    let expected = "client curl GET /missing !404 none:root
+  server nginx GET /missing 404 wire
+client curl GET /broken !500 none:root
+  server nginx GET /broken !500 wire
+client curl GET / !502 none:root
+  server nginx GET / !502 wire
+    client nginx connect !connection_refused connect
+client curl connect !connection_refused none:root
+";
+    assert_eq!(tree(&run.spans), expected);
+}
+
+#[test]
+fn a_server_that_goes_away_is_the_error_of_the_request_that_it_hurt() {
+    /// What a server does with a connection.
+    type Behaviour = fn(&mut TcpStream);
+    fn read(stream: &mut TcpStream) -> bool {
+        stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0)
+    }
+    let silent: Behaviour = |stream| drop(read(stream));
+    let half: Behaviour = |stream| {
+        read(stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it");
+    };
+    // Closing with bytes that nobody has read resets the connection.
+    let reset: Behaviour = |stream| drop(stream.peek(&mut [0; 4096]));
+    let patient: Behaviour = |stream| while read(stream) {};
+    // With the exit status of curl.
+    let behaviours = [("silent", silent, 52), ("half", half, 18), ("reset", reset, 56), ("patient", patient, 28)];
+    let rig = Rig::new();
+    let agent = rig.agent(&[]);
+    for (path, behaviour, status) in behaviours {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/{path}", listener.local_addr().expect("an address"));
+        let server = thread::spawn(move || listener.accept().map(|(mut stream, _)| behaviour(&mut stream)));
+        let curl = output(rig.command("curl", &["--silent", "--output", "/dev/null", "--max-time", "1", &url]));
+        assert_eq!(curl.status.code(), Some(status), "{path}");
+        server.join().expect("a server").expect("a connection");
+    }
+    let run = agent.stop();
+    let expected = "client curl GET /silent !connection_closed none:root
+client curl GET /half 200!connection_closed none:root
+client curl GET /reset !connection_reset none:root
+client curl GET /patient !connection_closed none:root
+";
+    assert_eq!(tree(&run.spans), expected);
+}
+
+#[test]
+fn pipelined_requests_and_requests_in_pieces_are_paired_with_their_answers() {
+    let rig = Rig::new();
+    let nginx = servers::static_nginx(&rig);
+    let agent = rig.agent(&[]);
+    let mut connection = Connection::to_port(nginx.port);
+    let pipeline: String = (0..20).map(|id| format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", if id % 3 == 2 { "missing" } else { "hello" })).collect();
+    connection.send(pipeline.as_bytes());
+    for id in 0..20 {
+        assert!(connection.receive("\r\n").contains(if id % 3 == 2 { "404" } else { "200" }));
+        connection.receive(if id % 3 == 2 { "</html>\r\n" } else { "hello\n" });
+    }
+    for byte in b"GET /pieces HTTP/1.1\r\nHost: test\r\n\r\n" {
+        connection.send(&[*byte]);
+    }
+    connection.receive("hello\n");
+    let run = agent.stop();
+    let expected: String = (0..20)
+        .map(|id| if id % 3 == 2 { "server nginx GET /missing 404 none:root\n" } else { "server nginx GET /hello 200 none:root\n" })
+        .chain(["server nginx GET /pieces 200 none:root\n"])
+        .collect();
+    let mut spans = run.spans;
+    spans.sort_by_key(|span| (span.start, span.end));
+    let told: String = spans.iter().map(|span| wirespan_tests::tree::line(span) + "\n").collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_large_file_sent_by_the_kernel_is_one_span_and_the_next_one_is_right() {
+    let rig = Rig::new();
+    std::fs::write(rig.file("large"), vec![b'x'; 10 << 20]).expect("a large file");
+    let root = rig.file("");
+    let nginx = servers::nginx(&rig, &format!("sendfile on; server {{ listen 127.0.0.1:PORT; root {}; }}", root.display()));
+    let agent = rig.agent(&[]);
+    let (large, none) = (nginx.url("/large"), nginx.url("/none"));
+    rig.run("curl", &["--silent", "--output", "/dev/null", &large, "--output", "/dev/null", &none, "--output", "/dev/null", &large]);
+    let run = agent.stop();
+    let pair = |path: &str, client: &str, server: &str| format!("client curl GET {path} {client} none:root\n  server nginx GET {path} {server} wire\n");
+    assert_eq!(tree(&run.spans), pair("/large", "200", "200") + &pair("/none", "!404", "404") + &pair("/large", "200", "200"));
+}
+
+#[test]
+fn look_alikes_are_no_spans() {
+    let rig = Rig::new();
+    let port = free_port();
+    let echo = "import socketserver, sys
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            self.wfile.write(line)
+socketserver.ThreadingTCPServer(('127.0.0.1', int(sys.argv[1])), Echo).serve_forever()";
+    let _server = rig.serve(PYTHON, &["-c", echo, &port.to_string()], port);
+    let agent = rig.agent(&[]);
+    for text in ["GET / HTTP/1.1\r\nHost: test\r\n\r\n", "*1\r\n$4\r\nPING\r\n", "GET away from here\r\n", "HTTP/1.1 200 OK\r\n\r\n", "SSH-2.0-test\r\n"] {
+        let mut connection = Connection::to_port(port);
+        connection.send(text.as_bytes());
+        assert_eq!(connection.receive(text), text);
+    }
+    assert_eq!(tree(&agent.stop().spans), "");
+}
