@@ -236,7 +236,7 @@ impl Pipeline {
             let (span, pid) = match verdict {
                 Verdict::Merged(_) => continue,
                 Verdict::Linked(linked) => {
-                    let (opened, client, pid) = (linked.exchange.opened, linked.exchange.client, linked.pid);
+                    let (opened, client, pid) = (Arc::clone(&linked.exchange.opened), linked.exchange.client, linked.pid);
                     let resource = resource(directory, pid, opened.local, client);
                     let peer = linked.peer.map(|peer| resource_of_peer(directory, peer.pid, opened.remote, !client));
                     (build::exchange_span(*linked, resource, peer, |at| directory.clock(at)), pid)

@@ -9,8 +9,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-/// What it says when it watches.
+/// What it says when it watches, and when it records.
 const WATCHING: &str = "watching every TCP connection";
+const RECORDING: &str = "wirespan: recording to ";
 
 /// The agent's executable, from `WIRESPAN_BIN`.
 #[must_use]
@@ -56,7 +57,17 @@ pub struct Run {
 impl Agent {
     /// Starts `command`, which writes OTLP JSON lines to standard output, and waits until it watches. `name` names its files in `dir`.
     #[must_use]
-    pub fn start(mut command: Command, dir: &Path, name: &str) -> Self {
+    pub fn start(command: Command, dir: &Path, name: &str) -> Self {
+        Self::start_saying(command, dir, name, WATCHING)
+    }
+
+    /// The same for `record`, which writes no spans.
+    #[must_use]
+    pub fn recording(command: Command, dir: &Path, name: &str) -> Self {
+        Self::start_saying(command, dir, name, RECORDING)
+    }
+
+    fn start_saying(mut command: Command, dir: &Path, name: &str, ready: &str) -> Self {
         let (spans, messages) = (dir.join(format!("{name}.jsonl")), dir.join(format!("{name}.err")));
         command.stdout(File::create(&spans).expect("a file for spans"));
         command.stderr(File::create(&messages).expect("a file for messages"));
@@ -65,7 +76,7 @@ impl Agent {
         wait_until("the agent watches", || {
             let said = agent.messages();
             assert!(!agent.program.has_ended(), "the agent has ended: {said}");
-            said.contains(WATCHING)
+            said.contains(ready)
         });
         agent
     }
@@ -101,6 +112,14 @@ impl Agent {
     pub fn wait(mut self) -> Run {
         let status = self.program.wait();
         self.result(status)
+    }
+
+    /// Ends it, and gives what it said: for an agent that writes its spans elsewhere. Panics unless it ends with success.
+    #[must_use]
+    pub fn stop_without_spans(mut self) -> String {
+        let status = self.program.end(Signal::TERM);
+        assert!(status.success(), "the agent ended with {status}: {}", self.messages());
+        self.messages()
     }
 
     fn result(&self, status: ExitStatus) -> Run {

@@ -55,13 +55,24 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.http)
     }
 
+    /// How many spans it has written so far.
+    #[must_use]
+    pub fn received(&self) -> usize {
+        self.spans().len()
+    }
+
     /// Ends it and gives the spans that it has received.
     #[must_use]
     pub fn stop(mut self) -> Vec<Span> {
         drop(self.program.take());
+        self.spans()
+    }
+
+    /// The lines that are about spans and whole; metrics come to the same file.
+    fn spans(&self) -> Vec<Span> {
         let text = fs::read_to_string(&self.file).unwrap_or_default();
-        let traces: String = text.lines().filter(|line| line.contains("\"resourceSpans\"")).map(|line| format!("{line}\n")).collect();
-        span::parse(&traces)
+        let lines = text.split_inclusive('\n').filter(|line| line.starts_with(r#"{"resourceSpans""#) && line.ends_with('\n'));
+        span::parse(&lines.collect::<String>())
     }
 }
 

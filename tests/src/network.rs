@@ -30,7 +30,7 @@ impl Network {
         }
         ip(&["link", "add", "eth", "netns", &network.client, "type", "veth", "peer", "name", "eth", "netns", &network.server]);
         for (namespace, address) in [(&network.client, CLIENT), (&network.server, SERVER)] {
-            ip(&["-n", namespace, "address", "add", &format!("{address}/30"), "dev", "eth"]);
+            ip(&["-n", namespace, "address", "add", &format!("{address}/24"), "dev", "eth"]);
             for device in ["eth", "lo"] {
                 ip(&["-n", namespace, "link", "set", device, "up"]);
             }

@@ -92,6 +92,12 @@ impl Rig {
     pub fn agent_named(&self, name: &str, args: &[&str]) -> Agent {
         let mut command = self.watching(args);
         command.args(["--otlp-file", "-"]);
+        self.agent_from(name, command)
+    }
+
+    /// The same from a command.
+    #[must_use]
+    pub fn agent_from(&self, name: &str, command: Command) -> Agent {
         Agent::start(command, &self.dir, name)
     }
 

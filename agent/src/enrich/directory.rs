@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-/// How long one process may keep the pipeline waiting: a hundred times what an honest one takes.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long one process may keep the pipeline waiting, once: what a large executable takes on a busy machine, and less than the ring
+/// holds.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Processes remembered: more than run on a node.
 const MAX_PROCESSES: usize = 16 * 1024;
 /// Addresses remembered.
@@ -33,8 +34,6 @@ struct Known {
 struct Worker {
     ask: SyncSender<(u32, Option<ProcessInfo>)>,
     answers: Receiver<(u32, Option<ProcessInfo>)>,
-    /// Questions without an answer so far.
-    open: usize,
     /// Answers that nobody waited for any more.
     late: Vec<ProcessInfo>,
 }
@@ -114,6 +113,9 @@ impl Directory {
 
     /// The service that a process is; `None` if nothing is known of it.
     pub fn process(&mut self, pid: u32) -> Option<Arc<Resource>> {
+        if self.known(pid).resource.is_none() {
+            self.take_late();
+        }
         self.known(pid).resource.clone()
     }
 
@@ -167,10 +169,20 @@ impl Directory {
         if !self.processes.contains_key(&pid) {
             let info = self.worker.as_mut().and_then(|worker| worker.inspect(pid, None));
             self.put(pid, info);
-            let late = self.worker.as_mut().map(|worker| std::mem::take(&mut worker.late));
-            late.into_iter().flatten().for_each(|info| self.put(info.pid, Some(info)));
+            self.take_late();
         }
         self.processes.entry(pid).or_insert(Known { info: None, resource: None })
+    }
+
+    /// Takes in answers that nobody waited for any more.
+    fn take_late(&mut self) {
+        if let Some(worker) = &mut self.worker {
+            worker.collect();
+            let late = std::mem::take(&mut worker.late);
+            for info in late {
+                self.put(info.pid, Some(info));
+            }
+        }
     }
 
     fn put(&mut self, pid: u32, info: Option<ProcessInfo>) {
@@ -211,28 +223,27 @@ impl Worker {
                 }
             }
         })?;
-        Ok(Self { ask, answers, open: 0, late: Vec::new() })
+        Ok(Self { ask, answers, late: Vec::new() })
+    }
+
+    /// Takes answers that nobody waits for.
+    fn collect(&mut self) {
+        while let Ok((_, info)) = self.answers.try_recv() {
+            self.late.extend(info);
+        }
     }
 
     /// Inspects a process, or looks again at one that is known; `None` if it is gone or does not let itself be read in time.
     fn inspect(&mut self, pid: u32, known: Option<ProcessInfo>) -> Option<ProcessInfo> {
-        while let Ok((_, info)) = self.answers.try_recv() {
-            self.open -= 1;
-            self.late.extend(info);
-        }
+        self.collect();
         match self.ask.try_send((pid, known)) {
-            Ok(()) => self.open += 1,
+            Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return None,
         }
         loop {
             match self.answers.recv_timeout(PATIENCE) {
-                Ok((of, info)) => {
-                    self.open -= 1;
-                    if of == pid {
-                        return info;
-                    }
-                    self.late.extend(info);
-                }
+                Ok((of, info)) if of == pid => return info,
+                Ok((_, info)) => self.late.extend(info),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
         }

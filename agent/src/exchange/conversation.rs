@@ -4,11 +4,12 @@ use crate::capture::event::{Closed, End, Nanos, Opened, Read, Role};
 use crate::flow::stream::{Point, seq_distance};
 use crate::protocol::{Head, Request, Response, Side};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Requests that may wait for their response on one connection: a Redis pipeline of 10,000 fits.
 const MAX_PENDING: usize = 16 * 1024;
 
-/// What only connections with messages have.
+/// What only connections with messages have. Exchanges are boxed: an idle connection keeps the room of its queues.
 struct Talk {
     protocol: &'static str,
     client: bool,
@@ -16,25 +17,25 @@ struct Talk {
     unproven: bool,
     /// No request was seen yet.
     first: bool,
-    pending: VecDeque<Exchange>,
+    pending: VecDeque<Box<Exchange>>,
     /// The exchange whose response is arriving.
     answering: Option<ExchangeId>,
     /// Calls that are over and wait to be read.
-    unread: VecDeque<Exchange>,
+    unread: VecDeque<Box<Exchange>>,
     /// Exchanges that wait for the proof of their pairing.
-    held: Vec<Exchange>,
+    held: Vec<Box<Exchange>>,
 }
 
 /// The exchanges of one socket.
 pub(super) struct Conversation {
-    opened: Opened,
+    opened: Arc<Opened>,
     reads: bool,
     established: Option<Nanos>,
     talk: Option<Box<Talk>>,
 }
 
 impl Conversation {
-    pub(super) fn new(opened: Opened, reads: bool) -> Self {
+    pub(super) fn new(opened: Arc<Opened>, reads: bool) -> Self {
         Self { opened, reads, established: None, talk: None }
     }
 
@@ -74,7 +75,7 @@ impl Conversation {
     }
 
     fn request(&mut self, asked: Point, request: Request, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
-        let socket = self.opened;
+        let socket = &self.opened;
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if talk.pending.len() >= MAX_PENDING {
             counters.too_many += 1;
@@ -92,9 +93,9 @@ impl Conversation {
         let (client, port) = (talk.client, socket.local.port());
         out(Progress::Begun(Begun { id, socket: socket.socket, client, asked, opener, context, port }));
         let answered = request.answered;
-        let exchange = Exchange {
+        let exchange = Box::new(Exchange {
             id,
-            opened: socket,
+            opened: Arc::clone(socket),
             client: talk.client,
             protocol: talk.protocol,
             request,
@@ -107,7 +108,7 @@ impl Conversation {
             unanswered: None,
             over: asked.at,
             truncated: false,
-        };
+        });
         if answered {
             talk.pending.push_back(exchange);
         } else {
@@ -182,7 +183,7 @@ impl Conversation {
     pub(super) fn read(&mut self, read: Read, out: &mut dyn FnMut(Progress)) {
         let Some(talk) = self.talk.as_deref_mut() else { return };
         let client = talk.client;
-        let covers = |exchange: &Exchange| {
+        let covers = |exchange: &Box<Exchange>| {
             let wanted = if client { exchange.answered } else { Some(exchange.asked) };
             exchange.read.is_none() && wanted.is_some_and(|point| seq_distance(read.upto, point.seq) > 0)
         };
@@ -201,7 +202,7 @@ impl Conversation {
         while talk.unread.front().is_some_and(covers) {
             if let Some(mut exchange) = talk.unread.pop_front() {
                 exchange.read = Some(read);
-                out(Progress::Done(Box::new(exchange)));
+                out(Progress::Done(exchange));
             }
         }
     }
@@ -211,7 +212,7 @@ impl Conversation {
         let Some(talk) = self.talk.as_deref_mut() else { return };
         while talk.unread.front().is_some_and(|exchange| now.saturating_sub(exchange.over) > READ_WAIT) {
             if let Some(exchange) = talk.unread.pop_front() {
-                out(Progress::Done(Box::new(exchange)));
+                out(Progress::Done(exchange));
             }
         }
         let silent = talk.held.last().is_some_and(|exchange| now.saturating_sub(exchange.over) > PROOF_WAIT);
@@ -225,15 +226,15 @@ impl Conversation {
         counters.left += talk.pending.len() as u64;
         talk.pending.drain(..).for_each(|exchange| out(Progress::Lost(exchange.id)));
         talk.proven(out);
-        talk.unread.drain(..).for_each(|exchange| out(Progress::Done(Box::new(exchange))));
+        talk.unread.drain(..).for_each(|exchange| out(Progress::Done(exchange)));
     }
 
     pub(super) fn closed(mut self, closed: Closed, out: &mut dyn FnMut(Progress)) {
-        let opened = self.opened;
+        let opened = &self.opened;
         if self.talk.is_none() {
             let failed = !closed.established && opened.role == Role::Client && !matches!(closed.end, End::Finished | End::ResetByUs);
             if failed {
-                out(Progress::ConnectFailed { opened, closed });
+                out(Progress::ConnectFailed { opened: **opened, closed });
             }
             return;
         }
@@ -250,26 +251,26 @@ impl Conversation {
         for mut exchange in talk.pending.drain(..) {
             exchange.unanswered = Some(reason);
             exchange.over = at.max(exchange.asked.at);
-            out(Progress::Done(Box::new(exchange)));
+            out(Progress::Done(exchange));
         }
     }
 }
 
 impl Talk {
     /// An exchange is over; with `reads`, a call waits until its answer was read.
-    fn done(&mut self, exchange: Exchange, reads: bool, out: &mut dyn FnMut(Progress)) {
+    fn done(&mut self, exchange: Box<Exchange>, reads: bool, out: &mut dyn FnMut(Progress)) {
         if self.unproven {
             self.held.push(exchange);
         } else if reads && self.client && exchange.read.is_none() && exchange.answered.is_some() {
             self.unread.push_back(exchange);
         } else {
-            out(Progress::Done(Box::new(exchange)));
+            out(Progress::Done(exchange));
         }
     }
 
     /// The pairing has proven right.
     fn proven(&mut self, out: &mut dyn FnMut(Progress)) {
         self.unproven = false;
-        self.held.drain(..).for_each(|exchange| out(Progress::Done(Box::new(exchange))));
+        self.held.drain(..).for_each(|exchange| out(Progress::Done(exchange)));
     }
 }

@@ -11,6 +11,7 @@ use crate::protocol::context::TraceContext;
 use crate::protocol::{Request, Response};
 use conversation::Conversation;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// An exchange at one end of a connection, unique within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,7 +41,7 @@ pub struct Exchange {
     /// Which.
     pub id: ExchangeId,
     /// The connection's socket at this end.
-    pub opened: Opened,
+    pub opened: Arc<Opened>,
     /// Whether this end is the client's.
     pub client: bool,
     /// The protocol's name.
@@ -146,7 +147,7 @@ impl Exchanges {
     pub fn signal(&mut self, signal: Signal, out: &mut dyn FnMut(Progress)) {
         let socket = match &signal {
             Signal::Opened(opened) => {
-                self.conversations.insert(opened.socket, Conversation::new(*opened, self.reads));
+                self.conversations.insert(opened.socket, Conversation::new(Arc::clone(opened), self.reads));
                 return;
             }
             Signal::Closed(closed) => {

@@ -8,12 +8,17 @@ use crate::enrich::span::{Span, SpanKind, Status};
 use crate::protocol::attribute::Value;
 use crate::semconv;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// Width of what cannot shrink: time, trace, mark, status, latency, and the parts in their usual form.
 const FIXED: usize = 66;
 /// Width of `service → peer`.
 const WHO: usize = 28;
+/// Columns that the deepest spans are moved in.
+const DEEPEST: usize = 8;
+/// Bytes that a line is taken for before it is written.
+const LINE_BYTES: usize = 128;
 /// Narrowest operation.
 const OPERATION: usize = 16;
 
@@ -81,6 +86,11 @@ pub fn header(style: &Style) -> String {
 /// The line of a span, without its end.
 #[must_use]
 pub fn line(span: &Span, style: &Style) -> String {
+    indented(span, style, 0)
+}
+
+/// The same, moved in by `depth` columns.
+fn indented(span: &Span, style: &Style, depth: usize) -> String {
     let [first, second, third, ..] = span.trace_id;
     let trace = format!("{first:02x}{second:02x}{third:02x}");
     // Six colours that read on dark and on light, away from the red of errors.
@@ -99,8 +109,8 @@ pub fn line(span: &Span, style: &Style) -> String {
         "{} {} {} {} {} {} {}  {}",
         style.paint("2", &clock(span.start, style.utc_offset)),
         style.paint(trace_colour, &trace),
-        mark,
-        style.fit(&who, WHO),
+        format_args!("{:depth$}{mark}", ""),
+        style.fit(&who, WHO - depth),
         style.fit(&printable(&operation(span)), style.operation()),
         style.paint(status_colour, &format!("{status:<4}")),
         style.paint(latency_colour, &format!("{:>7}", duration(took))),
@@ -252,11 +262,12 @@ fn clock(nanos: u64, utc_offset: i32) -> String {
     format!("{hours:02}:{minutes:02}:{:02}.{:03}", millis.div_euclid(1000).rem_euclid(60), millis.rem_euclid(1000))
 }
 
-/// Lines on their way out, as [`Encode`] has it.
+/// Lines on their way out, as [`Encode`] has it: those that leave together are ordered, each trace from its beginning and each span
+/// below its parent.
 pub struct Lines {
     style: Style,
     text: String,
-    spans: u64,
+    spans: Vec<Span>,
 }
 
 impl Lines {
@@ -264,27 +275,45 @@ impl Lines {
     #[must_use]
     pub fn new(style: Style) -> Self {
         let text = header(&style) + "\n";
-        Self { style, text, spans: 0 }
+        Self { style, text, spans: Vec::new() }
+    }
+
+    /// Writes what was gathered. A span that began first is told first; of those that began together, the caller's.
+    fn write(&mut self) {
+        let mut spans = std::mem::take(&mut self.spans);
+        let mut began: HashMap<[u8; 16], u64> = HashMap::new();
+        for span in &spans {
+            let first = began.entry(span.trace_id).or_insert(span.start);
+            *first = span.start.min(*first);
+        }
+        let first = |span: &Span| began.get(&span.trace_id).copied().unwrap_or(span.start);
+        spans.sort_by_key(|span| (first(span), span.trace_id, span.start, span.kind == SpanKind::Server));
+        let mut depths: HashMap<[u8; 8], usize> = HashMap::new();
+        for span in &spans {
+            let above = span.parent.and_then(|parent| depths.get(&parent.id));
+            let depth = above.map_or(0, |depth| depth + 1).min(DEEPEST);
+            depths.insert(span.span_id, depth);
+            self.text.push_str(&indented(span, &self.style, depth));
+            self.text.push('\n');
+        }
     }
 }
 
 impl Encode for Lines {
     fn push(&mut self, span: &Span) {
-        self.text.push_str(&line(span, &self.style));
-        self.text.push('\n');
-        self.spans += 1;
+        self.spans.push(span.clone());
     }
 
     fn spans(&self) -> u64 {
-        self.spans
+        self.spans.len() as u64
     }
 
     fn bytes(&self) -> usize {
-        self.text.len()
+        self.text.len() + self.spans.len() * LINE_BYTES
     }
 
     fn take(&mut self) -> Vec<u8> {
-        self.spans = 0;
+        self.write();
         std::mem::take(&mut self.text).into_bytes()
     }
 }

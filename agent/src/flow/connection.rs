@@ -4,6 +4,7 @@ use super::stream::{Piece, Stream};
 use super::{DropCause, IGNORED, Shared, Signal, index};
 use crate::capture::event::{Direction, Nanos, Opened, Role, Segment};
 use crate::protocol::{Decoder, Guess, Protocol, Side};
+use std::sync::Arc;
 use wirespan_abi::{Verdict, tcp_flag, verdict};
 
 /// Bytes per direction that are kept to find out the protocol. A first request head that is still undecided by then is none.
@@ -31,7 +32,7 @@ enum Phase {
 
 /// One socket's connection.
 pub(super) struct Connection {
-    opened: Opened,
+    opened: Arc<Opened>,
     halves: [Half; 2],
     phase: Phase,
     turn: Option<Direction>,
@@ -40,9 +41,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(opened: Opened) -> Self {
-        let phase = Phase::Undecided { turns: 0 };
-        Self { opened, halves: <[Half; 2]>::default(), phase, turn: None, established: false, last_seen: opened.at }
+    pub(super) fn new(opened: Arc<Opened>) -> Self {
+        let (phase, last_seen) = (Phase::Undecided { turns: 0 }, opened.at);
+        Self { opened, halves: <[Half; 2]>::default(), phase, turn: None, established: false, last_seen }
     }
 
     pub(super) fn is_ignored(&self) -> bool {
@@ -191,7 +192,7 @@ impl Connection {
                 });
             }
         }
-        self.judge(&outcome, shared);
+        self.judge(direction, &outcome, shared);
         if undecided {
             self.decide(shared);
         }
@@ -214,17 +215,19 @@ impl Connection {
             ),
             Phase::Undecided { .. } | Phase::Ignored => return,
         };
-        self.judge(&outcome, shared);
+        self.judge(direction, &outcome, shared);
     }
 
     /// Draws the consequences of what a decoder said.
-    fn judge(&mut self, outcome: &Outcome, shared: &mut Shared<'_>) {
-        let Phase::Decoding { invalid, .. } = &mut self.phase else { return };
+    fn judge(&mut self, direction: Direction, outcome: &Outcome, shared: &mut Shared<'_>) {
+        let Phase::Decoding { invalid, client, .. } = &mut self.phase else { return };
         match outcome {
             Outcome::Going => {}
             Outcome::Invalid => {
                 *invalid += 1;
-                if *invalid >= MAX_INVALID {
+                // A server whose very first bytes make no sense does not speak the protocol, whatever its client looks like.
+                let stranger = self.opened.fresh && direction != *client && !self.halves[index(direction)].lane.begun;
+                if stranger || *invalid >= MAX_INVALID {
                     shared.counters.misjudged += 1;
                     self.leave(None, shared);
                 }

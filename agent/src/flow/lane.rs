@@ -44,6 +44,8 @@ pub(super) struct Lane {
     open: Option<Open>,
     /// Everything up to the next turn is dropped.
     pub(super) dropping: bool,
+    /// Bytes were understood, or lost: what comes next is not the first that this side has said.
+    pub(super) begun: bool,
 }
 
 /// Who decodes, for whom, and where messages go.
@@ -163,6 +165,7 @@ impl Lane {
 
     /// Applies a step of which `here` bytes were at hand.
     fn take(&mut self, stream: &Stream, take: Take, here: u64, reader: &mut Reader<'_>) {
+        self.begun = true;
         if take.start {
             self.open = stream.point(self.taken).map(|first| Open { first, headed: false, truncated: false });
         }
@@ -193,6 +196,7 @@ impl Lane {
             self.step_over(stream, step, reader);
         }
         let lost = len - step;
+        self.begun = true;
         if lost > 0 && !self.dropping {
             reader.counters.unseen += 1;
             let pending = self.pending.len() as u64;

@@ -10,6 +10,7 @@ use crate::capture::event::{Closed, Direction, Event, Nanos, Opened, Read, Socke
 use crate::protocol::{Head, Protocol, Side};
 use connection::Connection;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 use stream::Point;
 use wirespan_abi::{Verdict, verdict};
 
@@ -20,7 +21,7 @@ pub const MAX_CONNECTIONS: usize = 128 * 1024;
 #[derive(Debug)]
 pub enum Signal {
     /// A socket appeared.
-    Opened(Opened),
+    Opened(Arc<Opened>),
     /// Its connection is established: the answer to its SYN arrived.
     Established {
         /// Which.
@@ -129,7 +130,7 @@ pub struct Counters {
 /// The connections of one source.
 pub struct Flow {
     protocols: &'static [&'static dyn Protocol],
-    connections: FxHashMap<SocketId, Connection>,
+    connections: FxHashMap<SocketId, Box<Connection>>,
     verdicts: Vec<(SocketId, Verdict)>,
     counters: Counters,
 }
@@ -148,8 +149,9 @@ impl Flow {
                 if self.connections.len() >= MAX_CONNECTIONS {
                     self.evict(opened.at, out);
                 }
-                self.connections.insert(opened.socket, Connection::new(*opened));
-                out(Signal::Opened(*opened));
+                let opened = Arc::new(*opened);
+                self.connections.insert(opened.socket, Box::new(Connection::new(Arc::clone(&opened))));
+                out(Signal::Opened(opened));
                 Ok(())
             }
             Event::Segment(segment) => {
@@ -224,7 +226,7 @@ impl Flow {
 
     /// Drops the older half of the connections that have been silent longest.
     fn evict(&mut self, now: Nanos, out: &mut dyn FnMut(Signal)) {
-        let mut ages: Vec<Nanos> = self.connections.values().map(Connection::last_seen).collect();
+        let mut ages: Vec<Nanos> = self.connections.values().map(|connection| connection.last_seen()).collect();
         let middle = ages.len() / 2;
         let (_, &mut median, _) = ages.select_nth_unstable(middle);
         let gone: Vec<SocketId> = self.connections.iter().filter(|(_, c)| c.last_seen() < median.max(1)).map(|(id, _)| *id).collect();

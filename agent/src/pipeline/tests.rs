@@ -217,6 +217,20 @@ fn a_database_is_told_by_its_client_with_the_servers_times() {
 }
 
 #[test]
+fn a_server_that_repeats_what_looks_like_a_request_gives_no_span() {
+    let mut world = World::new();
+    let conn = world.connect(thread(CURL, 1), 80);
+    for _ in 0..2 {
+        world.ask(thread(CURL, 1), conn, &get("/a"));
+        world.take(thread(API, 1), conn);
+        world.answer(thread(API, 1), conn, &get("/a"));
+        world.receive(thread(CURL, 1), conn);
+    }
+    world.close(conn, End::Finished);
+    assert_eq!(world.end(), []);
+}
+
+#[test]
 fn a_reset_is_the_error_of_the_request_it_hurt() {
     let mut world = World::new();
     let conn = world.connect(thread(CURL, 1), 80);
