@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod event;
 pub mod hooks;
 pub mod kernel;
+pub mod memory;
 pub mod offsets;
 pub mod pcap;
 pub mod privilege;

@@ -3,6 +3,7 @@ use super::live::{Watcher, account, clocks};
 use super::session::Session;
 use super::{Failure, exit};
 use crate::accounting::Tally;
+use crate::capture::memory;
 use crate::capture::wire::Decoder;
 use crate::cli::Run;
 use crate::enrich::directory::Directory;
@@ -26,6 +27,7 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
     if !options.output.quiet {
         eprintln!("wirespan: watching every TCP connection of this machine; end with Ctrl-C");
     }
+    memory::give_back();
     let mut decoder = Decoder::new();
     let mut records = Tally::default();
     let mut checked = Instant::now();
@@ -41,9 +43,9 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
         if checked.elapsed() >= CLOCK_CHECK {
             checked = Instant::now();
             session.pipeline.directory().set_clock(clocks().1);
+            memory::give_back();
         }
-        let dropped = watcher.kernel().counters().ring_full;
-        session.summarise(|| usage(dropped));
+        session.summarise(|| usage(watcher.kernel().counters().ring_full));
         if watcher.wants_report() {
             super::account(&session.accounting(account(records.clone(), watcher.kernel(), &decoder)));
         }

@@ -116,6 +116,7 @@ impl Connection {
                 let side = side_of(*client, direction);
                 let half = &mut self.halves[index(direction)];
                 half.lane.end_truncated(&half.stream, self.opened.socket, side, out);
+                half.stream.shrink();
             }
         }
     }

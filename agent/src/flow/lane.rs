@@ -64,6 +64,7 @@ impl Lane {
         match *piece {
             Piece::Bytes(bytes) if self.dropping => {
                 self.taken += bytes.len() as u64;
+                self.forget(stream);
                 Outcome::Going
             }
             Piece::Bytes(bytes) if self.pending.is_empty() => {
@@ -159,7 +160,7 @@ impl Lane {
                 break;
             }
         }
-        stream.forget(self.taken.saturating_sub(1));
+        self.forget(stream);
         (rest.len(), Outcome::Going)
     }
 
@@ -204,7 +205,13 @@ impl Lane {
             self.taken += pending;
         }
         self.taken += lost;
-        stream.forget(self.taken.saturating_sub(1));
+        self.forget(stream);
+    }
+
+    /// Nobody will ask any more for what lies before the last byte taken; nor for that one, between messages.
+    fn forget(&self, stream: &mut Stream) {
+        let idle = self.open.is_none() && self.taken == stream.end();
+        stream.forget(if idle { self.taken } else { self.taken.saturating_sub(1) });
     }
 
     /// The place in the messages is lost until the next turn.

@@ -150,9 +150,17 @@ impl Stream {
 
     /// Points before `offset` will not be asked for any more.
     pub fn forget(&mut self, offset: u64) {
+        if offset >= self.offset {
+            self.marks.clear();
+        }
         while self.marks.len() > 1 && self.marks.get(1).is_some_and(|second| second.start <= offset) {
             self.marks.pop_front();
         }
+    }
+
+    /// Gives back the room of an idle stream.
+    pub fn shrink(&mut self) {
+        self.marks.shrink_to_fit();
     }
 
     fn deliver(&mut self, seq: u32, len: u32, bytes: &[u8], point: Point, each: &mut dyn FnMut(&mut Self, Piece<'_>)) {
@@ -162,6 +170,10 @@ impl Stream {
             return;
         }
         if self.marks.len() < MAX_MARKS {
+            if self.marks.capacity() == 0 {
+                // Most messages are one segment, and most connections idle: room for four is too much for ten thousand of them.
+                self.marks.reserve_exact(1);
+            }
             self.marks.push_back(Mark { start: self.offset, point: Point { seq: next, ..point } });
         }
         self.next = Some(seq.wrapping_add(len));
