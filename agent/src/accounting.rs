@@ -50,26 +50,32 @@ pub struct Accounting {
     pub records: Tally,
     /// Spans: made by the pipeline, exported.
     pub spans: Tally,
+    /// What did not become a span although it might look like one, by stage and cause; for people, not for sums.
+    pub remarks: BTreeMap<&'static str, u64>,
 }
 
 impl fmt::Display for Accounting {
     /// One line of JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dropped = |tally: &Tally| {
-            let causes: Vec<String> = tally.dropped.iter().map(|(cause, count)| format!("\"{cause}\":{count}")).collect();
-            causes.join(",")
+        let object = |counts: &BTreeMap<&'static str, u64>| {
+            let members: Vec<String> = counts.iter().map(|(name, count)| format!("\"{name}\":{count}")).collect();
+            members.join(",")
         };
         let (records, spans) = (&self.records, &self.spans);
         write!(
             f,
-            "{{\"accounting\":{{\"records\":{{\"in\":{},\"used\":{},\"dropped\":{{{}}}}},\"spans\":{{\"made\":{},\"exported\":{},\"dropped\":{{{}}}}}}}}}",
+            "{{\"accounting\":{{\"records\":{{\"in\":{},\"used\":{},\"dropped\":{{{}}}}},\"spans\":{{\"made\":{},\"exported\":{},\"dropped\":{{{}}}}}}}",
             records.taken,
             records.given,
-            dropped(records),
+            object(&records.dropped),
             spans.taken,
             spans.given,
-            dropped(spans),
-        )
+            object(&spans.dropped),
+        )?;
+        if !self.remarks.is_empty() {
+            write!(f, ",\"remarks\":{{{}}}", object(&self.remarks))?;
+        }
+        f.write_str("}")
     }
 }
 

@@ -204,9 +204,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err("write a number with a unit: 500ms, 10s, 2m, 1h".to_owned()),
     };
     let seconds = number.parse::<f64>().map_err(|_| format!("{number:?} is not a number"))? * scale;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()).and_then(|time| {
-        if time.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(time) }
-    })
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|error| error.to_string())
+        .and_then(|time| if time.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(time) })
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {

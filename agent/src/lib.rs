@@ -2,12 +2,12 @@
 //!
 //! Data flows one way, in the order of these modules; a stage imports only types of the stages before it.
 pub mod capture;
-pub mod flow;
-pub mod protocol;
-pub mod exchange;
 pub mod causality;
 pub mod enrich;
+pub mod exchange;
 pub mod export;
+pub mod flow;
+pub mod protocol;
 
 pub mod accounting;
 pub mod pipeline;

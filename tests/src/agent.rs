@@ -14,13 +14,11 @@ const WATCHING: &str = "watching every TCP connection";
 const RECORDING: &str = "wirespan: recording to ";
 
 /// The agent's executable, from `WIRESPAN_BIN`.
-#[must_use]
 pub fn binary() -> PathBuf {
     std::env::var_os("WIRESPAN_BIN").map(PathBuf::from).expect("WIRESPAN_BIN names the agent; `cargo xtask test` sets it")
 }
 
 /// A command of the agent, with no OpenTelemetry variables of the caller's.
-#[must_use]
 pub fn wirespan<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(binary());
     command.args(args);
@@ -56,13 +54,11 @@ pub struct Run {
 
 impl Agent {
     /// Starts `command`, which writes OTLP JSON lines to standard output, and waits until it watches. `name` names its files in `dir`.
-    #[must_use]
     pub fn start(command: Command, dir: &Path, name: &str) -> Self {
         Self::start_saying(command, dir, name, WATCHING)
     }
 
     /// The same for `record`, which writes no spans.
-    #[must_use]
     pub fn recording(command: Command, dir: &Path, name: &str) -> Self {
         Self::start_saying(command, dir, name, RECORDING)
     }
@@ -82,13 +78,11 @@ impl Agent {
     }
 
     /// What it has said so far on standard error.
-    #[must_use]
     pub fn messages(&self) -> String {
         fs::read_to_string(&self.messages).expect("the agent's messages")
     }
 
     /// The spans that it has written so far.
-    #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         let text = fs::read_to_string(&self.spans).expect("the agent's spans");
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
@@ -101,21 +95,18 @@ impl Agent {
     }
 
     /// Ends it as a service manager does. Panics unless it ends with success and everything adds up.
-    #[must_use]
     pub fn stop(mut self) -> Run {
         let status = self.program.end(Signal::TERM);
         self.result(status)
     }
 
     /// Waits until it ends by itself; otherwise as [`Self::stop`].
-    #[must_use]
     pub fn wait(mut self) -> Run {
         let status = self.program.wait();
         self.result(status)
     }
 
     /// Ends it, and gives what it said: for an agent that writes its spans elsewhere. Panics unless it ends with success.
-    #[must_use]
     pub fn stop_without_spans(mut self) -> String {
         let status = self.program.end(Signal::TERM);
         assert!(status.success(), "the agent ended with {status}: {}", self.messages());
@@ -130,7 +121,6 @@ impl Agent {
 
 impl Run {
     /// What a command did that wrote spans to standard output. Panics unless it was a success and everything adds up.
-    #[must_use]
     pub fn of(status: ExitStatus, stdout: &str, messages: String) -> Self {
         assert!(status.success(), "the agent ended with {status}: {messages}");
         let accounting = Accounting::last_in(&messages);
@@ -141,7 +131,6 @@ impl Run {
     }
 
     /// Runs a command that needs no kernel, such as `pcap`, to its end.
-    #[must_use]
     pub fn once(mut command: Command) -> Self {
         let output = command.stdin(Stdio::null()).output().expect("the agent");
         Self::of(output.status, &String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -167,14 +156,12 @@ pub struct Accounting {
 
 impl Accounting {
     /// The last line that is one.
-    #[must_use]
     pub fn last_in(messages: &str) -> Self {
         let line = messages.lines().rfind(|line| line.starts_with(r#"{"accounting":"#));
         Self::parse(line.unwrap_or_else(|| panic!("there is no accounting in {messages:?}")))
     }
 
     /// Reads one line.
-    #[must_use]
     pub fn parse(line: &str) -> Self {
         let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
         let (records, spans) = (&value["accounting"]["records"], &value["accounting"]["spans"]);

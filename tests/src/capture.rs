@@ -16,7 +16,6 @@ pub struct Capture {
 
 impl Capture {
     /// Starts tcpdump for these ports, and waits until it captures.
-    #[must_use]
     pub fn start(rig: &Rig, ports: &[u16]) -> Self {
         let (file, messages) = (rig.file("capture.pcap"), rig.file("tcpdump.err"));
         let filter = ports.iter().map(|port| format!("tcp port {port}")).collect::<Vec<_>>().join(" or ");
@@ -30,7 +29,6 @@ impl Capture {
     }
 
     /// Ends it and gives the file. Panics if the kernel dropped packets.
-    #[must_use]
     pub fn stop(mut self) -> PathBuf {
         // What has passed the interface is not in the file yet: tcpdump reads its buffer block by block.
         let size = || fs::metadata(&self.file).map_or(0, |file| file.len());

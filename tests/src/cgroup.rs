@@ -16,7 +16,6 @@ pub struct Cgroup {
 
 impl Cgroup {
     /// Makes one below the root of the hierarchy.
-    #[must_use]
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("wirespan-test-{}-{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -26,13 +25,11 @@ impl Cgroup {
     }
 
     /// Where it is.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// A command that runs in it.
-    #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", ENTER]).arg(self.path.join("cgroup.procs")).arg(program);

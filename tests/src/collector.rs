@@ -18,7 +18,6 @@ pub struct Collector {
 
 impl Collector {
     /// Chooses its ports; it does not run yet.
-    #[must_use]
     pub fn prepare(rig: &Rig) -> Self {
         let (grpc, http) = (free_port(), free_port());
         Self { grpc, http, file: rig.file("collector.jsonl"), log: rig.file("collector.log"), program: None }
@@ -44,25 +43,21 @@ impl Collector {
     }
 
     /// Its endpoint for gRPC.
-    #[must_use]
     pub fn grpc(&self) -> String {
         format!("http://127.0.0.1:{}", self.grpc)
     }
 
     /// Its endpoint for HTTP.
-    #[must_use]
     pub fn http(&self) -> String {
         format!("http://127.0.0.1:{}", self.http)
     }
 
     /// How many spans it has written so far.
-    #[must_use]
     pub fn received(&self) -> usize {
         self.spans().len()
     }
 
     /// Ends it and gives the spans that it has received.
-    #[must_use]
     pub fn stop(mut self) -> Vec<Span> {
         drop(self.program.take());
         self.spans()

@@ -15,7 +15,6 @@ pub struct Connection {
 
 impl Connection {
     /// Connects.
-    #[must_use]
     pub fn open(to: SocketAddr) -> Self {
         let stream = TcpStream::connect(to).unwrap_or_else(|error| panic!("connect to {to}: {error}"));
         stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
@@ -24,7 +23,6 @@ impl Connection {
     }
 
     /// Connects to a port of the loopback interface.
-    #[must_use]
     pub fn to_port(port: u16) -> Self {
         Self::open(([127, 0, 0, 1], port).into())
     }

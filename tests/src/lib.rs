@@ -2,6 +2,7 @@
 //!
 //! Needs root and the environment variable `WIRESPAN_BIN`; `cargo xtask test` sees to both. A rig that cannot do its work panics:
 //! there is no test without it.
+#![allow(clippy::must_use_candidate, reason = "a test does most things for their effect; what it has to look at, it asks for")]
 pub mod agent;
 pub mod capture;
 pub mod cgroup;

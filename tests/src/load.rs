@@ -49,7 +49,6 @@ pub struct Report {
 
 impl Load {
     /// Asks `server` for this many seconds.
-    #[must_use]
     pub fn start(rig: &Rig, server: &Server, seconds: u32) -> Self {
         let (script, output) = (rig.file("wrk.lua"), rig.file("wrk.out"));
         fs::write(&script, SCRIPT).expect("wrk's script");
@@ -61,7 +60,6 @@ impl Load {
     }
 
     /// Waits for its end.
-    #[must_use]
     pub fn finish(mut self) -> Report {
         assert!(self.program.wait().success(), "wrk failed");
         let text = fs::read_to_string(&self.output).expect("wrk's output");

@@ -19,7 +19,6 @@ pub struct Network {
 
 impl Network {
     /// Makes both, and a pair of virtual Ethernet devices between them.
-    #[must_use]
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

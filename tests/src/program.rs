@@ -23,7 +23,6 @@ pub struct Program {
 
 impl Program {
     /// Starts it without input; its output goes where `command` says, which is this test's own by default.
-    #[must_use]
     pub fn start(mut command: Command) -> Self {
         let name = format!("{command:?}");
         let child = command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
@@ -31,7 +30,6 @@ impl Program {
     }
 
     /// Starts it, and waits until it listens on `port`.
-    #[must_use]
     pub fn listening(command: Command, port: u16) -> Self {
         let mut program = Self::start(command);
         wait_until(&format!("{} listens on port {port}", program.name), || {
@@ -42,7 +40,6 @@ impl Program {
     }
 
     /// Its process id.
-    #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -104,7 +101,6 @@ pub fn output(mut command: Command) -> Output {
 }
 
 /// A command with arguments.
-#[must_use]
 pub fn command(program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(args);
@@ -112,7 +108,6 @@ pub fn command(program: &str, args: &[&str]) -> Command {
 }
 
 /// A port on which nothing listens, not given to anybody else in this process.
-#[must_use]
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Tests of other clones may run at the same time: they begin elsewhere.

@@ -15,7 +15,6 @@ pub struct Rig {
 
 impl Rig {
     /// An empty one.
-    #[must_use]
     pub fn new() -> Self {
         let cgroup = Cgroup::new();
         let dir = std::env::temp_dir().join(cgroup.path().file_name().expect("a name"));
@@ -25,19 +24,16 @@ impl Rig {
     }
 
     /// The cgroup.
-    #[must_use]
     pub fn cgroup(&self) -> &Path {
         self.cgroup.path()
     }
 
     /// A file in the directory.
-    #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// A command that runs in the cgroup.
-    #[must_use]
     pub fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = self.cgroup.command(program);
         command.args(args).current_dir(&self.dir);
@@ -45,7 +41,6 @@ impl Rig {
     }
 
     /// The same in a network namespace.
-    #[must_use]
     pub fn command_in(&self, namespace: &str, program: &str, args: &[&str]) -> Command {
         let mut command = self.command("ip", &["netns", "exec", namespace, program]);
         command.args(args);
@@ -53,13 +48,11 @@ impl Rig {
     }
 
     /// Starts a program in the cgroup, and waits until it listens on `port`.
-    #[must_use]
     pub fn serve(&self, program: &str, args: &[&str], port: u16) -> Program {
         Program::listening(self.logged(self.command(program, args), port), port)
     }
 
     /// The same in a network namespace.
-    #[must_use]
     pub fn serve_in(&self, namespace: &str, program: &str, args: &[&str], port: u16) -> Program {
         Program::listening(self.logged(self.command_in(namespace, program, args), port), port)
     }
@@ -82,13 +75,11 @@ impl Rig {
     }
 
     /// An agent that watches the cgroup, with further arguments.
-    #[must_use]
     pub fn agent(&self, args: &[&str]) -> Agent {
         self.agent_named("agent", args)
     }
 
     /// The same, if a test needs more than one.
-    #[must_use]
     pub fn agent_named(&self, name: &str, args: &[&str]) -> Agent {
         let mut command = self.watching(args);
         command.args(["--otlp-file", "-"]);
@@ -96,13 +87,11 @@ impl Rig {
     }
 
     /// The same from a command.
-    #[must_use]
     pub fn agent_from(&self, name: &str, command: Command) -> Agent {
         Agent::start(command, &self.dir, name)
     }
 
     /// A command `wirespan` that watches the cgroup.
-    #[must_use]
     pub fn watching(&self, args: &[&str]) -> Command {
         let mut command = wirespan(args);
         command.arg("--cgroup").arg(self.cgroup());

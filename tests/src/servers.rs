@@ -18,28 +18,24 @@ pub struct Server {
 
 impl Server {
     /// An URL of it on the loopback interface.
-    #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 }
 
 /// nginx with one worker for each CPU of a small machine. `http` is the inside of `http { … }`, with `PORT` for its port.
-#[must_use]
 pub fn nginx(rig: &Rig, http: &str) -> Server {
     nginx_in(rig, None, http)
 }
 
 /// The same in a network namespace.
-#[must_use]
 pub fn nginx_in(rig: &Rig, namespace: Option<&str>, http: &str) -> Server {
     let port = free_port();
     let dir = rig.file("");
     let dir = dir.display();
     let http = http.replace("PORT", &port.to_string());
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {dir}/nginx-{port}-{kind};\n"))
-        .concat();
+    let temporary: String =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path {dir}/nginx-{port}-{kind};\n")).concat();
     let text = format!(
         "daemon off; user root; worker_processes 2; pid {dir}/nginx-{port}.pid; error_log {dir}/nginx-{port}.log;\n\
          events {{ worker_connections 4096; }}\n\
@@ -57,13 +53,14 @@ pub fn nginx_in(rig: &Rig, namespace: Option<&str>, http: &str) -> Server {
 }
 
 /// nginx that answers everything itself.
-#[must_use]
 pub fn static_nginx(rig: &Rig) -> Server {
-    nginx(rig, "server { listen 127.0.0.1:PORT reuseport; location / { return 200 'hello\\n'; } location /missing { return 404; } location /broken { return 500; } }")
+    nginx(
+        rig,
+        "server { listen 127.0.0.1:PORT reuseport; location / { return 200 'hello\\n'; } location /missing { return 404; } location /broken { return 500; } }",
+    )
 }
 
 /// redis-server without persistence, with further arguments.
-#[must_use]
 pub fn redis(rig: &Rig, args: &[&str]) -> Server {
     let port = free_port();
     let text = port.to_string();
@@ -72,7 +69,6 @@ pub fn redis(rig: &Rig, args: &[&str]) -> Server {
 }
 
 /// A program of `tests/programs`, which gets its port as its first argument.
-#[must_use]
 pub fn script(rig: &Rig, interpreter: &str, name: &str, args: &[&str]) -> Server {
     let port = free_port();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name);

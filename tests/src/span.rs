@@ -53,25 +53,21 @@ pub struct Span {
 
 impl Span {
     /// A text attribute; empty if there is none.
-    #[must_use]
     pub fn text(&self, key: &str) -> &str {
         self.attributes.get(key).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// An integer attribute.
-    #[must_use]
     pub fn number(&self, key: &str) -> Option<i64> {
         self.attributes.get(key).and_then(Value::as_i64)
     }
 
     /// Name of the service.
-    #[must_use]
     pub fn service(&self) -> &str {
         self.resource.get("service.name").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// Path and query of an HTTP request, at either end; what a database was asked; empty otherwise.
-    #[must_use]
     pub fn target(&self) -> String {
         let full = self.text("url.full");
         let after_scheme = full.split_once("://").map_or(full, |(_, rest)| rest);
@@ -87,7 +83,6 @@ impl Span {
     }
 
     /// Its link in short: `wire`, `thread?` where it is provisional, `none:root`.
-    #[must_use]
     pub fn link(&self) -> String {
         let provisional = if self.attributes.contains_key("wirespan.link.provisional") { "?" } else { "" };
         match (self.text("wirespan.link"), self.text("wirespan.link.reason")) {
@@ -98,7 +93,6 @@ impl Span {
 }
 
 /// Reads every span in OTLP JSON lines; panics on anything else, and on half a line at the end.
-#[must_use]
 pub fn parse(lines: &str) -> Vec<Span> {
     assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is cut");
     let mut spans = Vec::new();
@@ -146,7 +140,10 @@ fn read(span: &Value, resource: &Attributes) -> Span {
 }
 
 fn attributes(of: &Value) -> Attributes {
-    list(of, "attributes").iter().map(|attribute| (attribute["key"].as_str().unwrap_or_default().to_owned(), plain(&attribute["value"]))).collect()
+    list(of, "attributes")
+        .iter()
+        .map(|attribute| (attribute["key"].as_str().unwrap_or_default().to_owned(), plain(&attribute["value"])))
+        .collect()
 }
 
 /// An `AnyValue` without its wrapping.

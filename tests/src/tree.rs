@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 ///
 /// A line is `KIND SERVICE NAME TARGET STATUS LINK`: the target is the path or the query text, the status that of HTTP or `ok`, with
 /// `!` and `error.type` if the span failed; for the link see [`Span::link`]. A span whose parent is not among `spans` begins with `…`.
-#[must_use]
 pub fn tree(spans: &[Span]) -> String {
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
     assert_eq!(ids.len(), spans.len(), "span ids are unique");
@@ -20,14 +19,12 @@ pub fn tree(spans: &[Span]) -> String {
 }
 
 /// The same of the trace that `span` belongs to.
-#[must_use]
 pub fn trace_of(span: &Span, spans: &[Span]) -> String {
     let same: Vec<Span> = spans.iter().filter(|other| other.trace == span.trace).cloned().collect();
     tree(&same)
 }
 
 /// One span's line, without indentation or end of line.
-#[must_use]
 pub fn line(span: &Span) -> String {
     let status = span.number("http.response.status_code").map_or_else(|| "ok".to_owned(), |status| status.to_string());
     let status = match (span.failed, span.text("error.type")) {
@@ -48,7 +45,7 @@ fn write(spans: &[Span], span: &Span, depth: usize, text: &mut String) {
     }
 }
 
-fn ordered<'a>(spans: &'a [Span], wanted: impl Fn(&Span) -> bool) -> Vec<&'a Span> {
+fn ordered(spans: &[Span], wanted: impl Fn(&Span) -> bool) -> Vec<&Span> {
     let mut chosen: Vec<&Span> = spans.iter().filter(|span| wanted(span)).collect();
     chosen.sort_by_key(|span| (span.start, span.kind, &span.id));
     chosen

@@ -129,8 +129,7 @@ fn a_process_is_chosen_with_its_descendants_old_and_new() {
         !now.is_empty() && before.split(' ').filter(|pid| !pid.is_empty()).all(|old| now.split(' ').all(|new| new != old))
     });
     rig.curl(&chosen.url("/new"));
-    let lines: Vec<String> = agent.stop().spans.iter().map(|span| format!("{} {} {}", span.kind, span.service(), span.target())).collect();
-    assert_eq!(lines, ["server nginx /old", "server nginx /new"]);
+    assert_eq!(tree(&agent.stop().spans), "server nginx GET /old 200 wire\nserver nginx GET /new 200 wire\n");
 }
 
 #[test]
@@ -165,7 +164,8 @@ fn a_cgroup_is_chosen_with_what_is_in_it_and_nothing_else() {
     let mut told: Vec<_> = run.spans.iter().map(|span| (span.number("server.port").unwrap_or_default(), span.kind.to_string())).collect();
     told.sort();
     let (inside, outside) = (i64::from(inside.port), i64::from(outside.port));
-    let mut expected = [(inside, "client"), (inside, "server"), (inside, "server"), (outside, "client")].map(|(port, kind)| (port, kind.to_owned()));
+    let mut expected =
+        [(inside, "client"), (inside, "server"), (inside, "server"), (outside, "client")].map(|(port, kind)| (port, kind.to_owned()));
     expected.sort();
     assert_eq!(told, expected);
 }
@@ -175,7 +175,12 @@ fn a_reader_that_goes_away_ends_it() {
     let rig = Rig::new();
     let server = servers::script(&rig, PYTHON, "stock.py", &[]);
     let wirespan = wirespan_tests::agent::binary();
-    let script = format!("{} --cgroup {} --otlp-file - 2>{} | head -n 1 >/dev/null; echo ended", wirespan.display(), rig.cgroup().display(), rig.file("reader.err").display());
+    let script = format!(
+        "{} --cgroup {} --otlp-file - 2>{} | head -n 1 >/dev/null; echo ended",
+        wirespan.display(),
+        rig.cgroup().display(),
+        rig.file("reader.err").display()
+    );
     let mut shell = wirespan_tests::program::command("sh", &["-c", &script]);
     shell.stdout(std::process::Stdio::null());
     let mut pipe = Program::start(shell);

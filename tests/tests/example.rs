@@ -101,7 +101,10 @@ fn every_span_of_the_example_says_who_where_and_how_long() {
     let map = |value: serde_json::Value| serde_json::from_value::<BTreeMap<String, serde_json::Value>>(value).expect("a map");
     let url = shop.nginx.url("/order/7");
     assert_eq!(
-        known(curl, &["http.request.method", "http.response.status_code", "url.full", "server.port", "network.peer.address", "service.peer.name"]),
+        known(
+            curl,
+            &["http.request.method", "http.response.status_code", "url.full", "server.port", "network.peer.address", "service.peer.name"]
+        ),
         map(serde_json::json!({
             "http.request.method": "GET", "http.response.status_code": 200, "url.full": url, "server.port": shop.nginx.port,
             "network.peer.address": "127.0.0.1", "service.peer.name": "nginx",
@@ -116,7 +119,18 @@ fn every_span_of_the_example_says_who_where_and_how_long() {
     );
     let redis = run.spans.iter().find(|span| span.text("wirespan.protocol") == "redis").expect("a span of Redis");
     assert_eq!(
-        known(redis, &["db.system.name", "db.namespace", "db.operation.name", "db.query.text", "server.port", "wirespan.cache.hit", "service.peer.name"]),
+        known(
+            redis,
+            &[
+                "db.system.name",
+                "db.namespace",
+                "db.operation.name",
+                "db.query.text",
+                "server.port",
+                "wirespan.cache.hit",
+                "service.peer.name"
+            ]
+        ),
         map(serde_json::json!({
             "db.system.name": "redis", "db.namespace": "0", "db.operation.name": "GET", "db.query.text": "GET order:7",
             "server.port": shop.redis.port, "wirespan.cache.hit": false, "service.peer.name": "redis-server",
@@ -131,7 +145,11 @@ fn every_span_of_the_example_says_who_where_and_how_long() {
         assert!(missing.is_empty(), "{missing:?} of {span:?}");
     }
     let duration = |span: &Span| i64::try_from(span.end - span.start).expect("a duration");
-    assert_eq!(curl.number("wirespan.network_ns"), Some(duration(curl) - duration(nginx)), "what the client waited, less what the server held");
+    assert_eq!(
+        curl.number("wirespan.network_ns"),
+        Some(duration(curl) - duration(nginx)),
+        "what the client waited, less what the server held"
+    );
     let shop_server = one("shop", Kind::Server, "http");
     let pid = |span: &Span| span.resource.get("process.pid").and_then(serde_json::Value::as_u64);
     assert_eq!(pid(shop_server), Some(shop.shop.program.pid().into()));
@@ -148,7 +166,11 @@ fn no_call_of_a_load_has_a_wrong_parent() {
     let report = audit(&run);
     println!("{report:?}");
     assert_eq!(report.wrong, Vec::<String>::new());
-    assert_eq!(report.spans, ORDERS * 7, "curl and its answer at nginx, nginx and its at the shop, the call to the stock and its answer, Redis");
+    assert_eq!(
+        report.spans,
+        ORDERS * 7,
+        "curl and its answer at nginx, nginx and its at the shop, the call to the stock and its answer, Redis"
+    );
     assert_eq!(run.accounting.spans_dropped.len() + run.accounting.records_dropped.len(), 0, "{:?}", run.accounting);
 }
 
@@ -237,11 +259,7 @@ fn calls_of_an_event_loop_without_an_adapter_are_orphans_that_say_so() {
     for span in &run.spans {
         *links.entry(format!("{} {} {}", span.kind, span.service(), span.link())).or_default() += 1;
     }
-    let expected = [
-        ("client curl none:root", 100),
-        ("client offers none:no_adapter", 100),
-        ("server offers wire", 100),
-        ("server stock wire", 100),
-    ];
+    let expected =
+        [("client curl none:root", 100), ("client offers none:no_adapter", 100), ("server offers wire", 100), ("server stock wire", 100)];
     assert_eq!(links, expected.map(|(line, count)| (line.to_owned(), count)).into());
 }

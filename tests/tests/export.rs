@@ -32,7 +32,14 @@ fn spans_arrive_whole_over_each_transport_and_compression() {
     collector.start();
     let mut written = Vec::new();
     let (grpc, http) = (collector.grpc(), collector.http());
-    let ways = [("grpc", &grpc, "none"), ("grpc", &grpc, "gzip"), ("grpc", &grpc, "zstd"), ("http/protobuf", &http, "none"), ("http/protobuf", &http, "gzip"), ("http/protobuf", &http, "zstd")];
+    let ways = [
+        ("grpc", &grpc, "none"),
+        ("grpc", &grpc, "gzip"),
+        ("grpc", &grpc, "zstd"),
+        ("http/protobuf", &http, "none"),
+        ("http/protobuf", &http, "gzip"),
+        ("http/protobuf", &http, "zstd"),
+    ];
     for (number, (protocol, endpoint, compression)) in ways.into_iter().enumerate() {
         let mut command = rig.watching(&["--otlp-file", "-", "--otlp", endpoint]);
         command.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol).env("OTEL_EXPORTER_OTLP_COMPRESSION", compression);
@@ -90,7 +97,8 @@ fn the_export_itself_is_not_traced() {
     // As on a node where the agent watches everything, itself and the collector included.
     collector.start_in(&rig);
     for (name, protocol, endpoint) in [("http", "http/protobuf", collector.http()), ("grpc", "grpc", collector.grpc())] {
-        let mut command = rig.command(&wirespan_tests::agent::binary().display().to_string(), &["--otlp-file", "-", "--otlp", &endpoint, "--cgroup"]);
+        let mut command =
+            rig.command(&wirespan_tests::agent::binary().display().to_string(), &["--otlp-file", "-", "--otlp", &endpoint, "--cgroup"]);
         command.arg(rig.cgroup());
         without_telemetry_variables(&mut command);
         command.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);

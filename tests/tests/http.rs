@@ -38,7 +38,8 @@ fn errors_are_told_as_what_they_are_at_each_end() {
     let rig = Rig::new();
     let nginx = servers::static_nginx(&rig);
     let closed = free_port();
-    let proxy = servers::nginx(&rig, &format!("server {{ listen 127.0.0.1:PORT; location / {{ proxy_pass http://127.0.0.1:{closed}; }} }}"));
+    let proxy =
+        servers::nginx(&rig, &format!("server {{ listen 127.0.0.1:PORT; location / {{ proxy_pass http://127.0.0.1:{closed}; }} }}"));
     let agent = rig.agent(&[]);
     for (url, status) in [(nginx.url("/missing"), "404"), (nginx.url("/broken"), "500"), (proxy.url("/"), "502")] {
         let said = rig.run("curl", &["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", &url]);
@@ -106,7 +107,7 @@ fn pipelined_requests_and_requests_in_pieces_are_paired_with_their_answers() {
     let agent = rig.agent(&[]);
     let mut connection = Connection::to_port(nginx.port);
     let path = |id: usize| if id % 3 == 2 { format!("/missing?{id:02}") } else { format!("/hello?{id:02}") };
-    let pipeline: String = (0..20).map(|id| format!("GET {} HTTP/1.1\r\nHost: test\r\n\r\n", path(id))).collect();
+    let pipeline = (0..20).map(|id| format!("GET {} HTTP/1.1\r\nHost: test\r\n\r\n", path(id))).collect::<Vec<_>>().concat();
     connection.send(pipeline.as_bytes());
     for id in 0..20 {
         connection.receive(if id % 3 == 2 { "</html>\r\n" } else { "hello\n" });
@@ -134,7 +135,9 @@ fn a_large_file_sent_by_the_kernel_is_one_span_and_the_next_one_is_right() {
     let (large, none) = (nginx.url("/large"), nginx.url("/none"));
     rig.run("curl", &["--silent", "--output", "/dev/null", &large, "--output", "/dev/null", &none, "--output", "/dev/null", &large]);
     let run = agent.stop();
-    let pair = |path: &str, client: &str, server: &str| format!("client curl GET {path} {client} none:root\n  server nginx GET {path} {server} wire\n");
+    let pair = |path: &str, client: &str, server: &str| {
+        format!("client curl GET {path} {client} none:root\n  server nginx GET {path} {server} wire\n")
+    };
     assert_eq!(tree(&run.spans), pair("/large", "200", "200") + &pair("/none", "!404", "404") + &pair("/large", "200", "200"));
 }
 

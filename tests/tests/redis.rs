@@ -14,7 +14,8 @@ const CANARY: &str = "c4n4ry-in-a-coal-mine";
 
 /// Lines of redis-cli's spans in order of time, without what is the same in all of them, nor the `COMMAND` that it asks of itself.
 fn lines(run: &Run) -> Vec<String> {
-    let mut spans: Vec<&Span> = run.spans.iter().filter(|span| span.service() == "redis-cli" && !span.name.starts_with("COMMAND")).collect();
+    let mut spans: Vec<&Span> =
+        run.spans.iter().filter(|span| span.service() == "redis-cli" && !span.name.starts_with("COMMAND")).collect();
     spans.sort_by_key(|span| span.start);
     spans.iter().map(|span| line(span).trim_start_matches("client redis-cli ").trim_end_matches(" none:root").to_owned()).collect()
 }
@@ -45,7 +46,11 @@ fn every_command_of_a_benchmark_is_one_span_also_in_pipelines_of_1000() {
         let gets = run.spans.iter().filter(|span| span.name == "GET").count();
         assert_eq!(gets, calls(redis.port, "get"), "-P {pipeline}: {:?}", run.accounting);
         assert!(run.spans.iter().all(|span| span.service() == "redis-benchmark" && !span.failed), "-P {pipeline}");
-        assert!(run.accounting.spans_dropped.is_empty() && run.accounting.records_dropped.is_empty(), "-P {pipeline}: {:?}", run.accounting);
+        assert!(
+            run.accounting.spans_dropped.is_empty() && run.accounting.records_dropped.is_empty(),
+            "-P {pipeline}: {:?}",
+            run.accounting
+        );
     }
 }
 
@@ -58,7 +63,16 @@ fn commands_are_told_with_their_keys_and_without_their_values() {
         &rig,
         redis.port,
         "",
-        &["SET user:1 secret-value", "GET user:1", "GET nobody", "HSET map field value", "LPUSH user:1 x", "NONSENSE a b", "SELECT 3", "GET user:1"],
+        &[
+            "SET user:1 secret-value",
+            "GET user:1",
+            "GET nobody",
+            "HSET map field value",
+            "LPUSH user:1 x",
+            "NONSENSE a b",
+            "SELECT 3",
+            "GET user:1",
+        ],
     );
     let run = agent.stop();
     assert_eq!(
@@ -77,7 +91,11 @@ fn commands_are_told_with_their_keys_and_without_their_values() {
     let mut spans = run.spans;
     spans.sort_by_key(|span| span.start);
     let of_gets = |key: &str| -> Vec<String> {
-        spans.iter().filter(|span| span.name == "GET").map(|span| span.attributes.get(key).cloned().unwrap_or_default().to_string()).collect()
+        spans
+            .iter()
+            .filter(|span| span.name == "GET")
+            .map(|span| span.attributes.get(key).cloned().unwrap_or_default().to_string())
+            .collect()
     };
     assert_eq!(of_gets("wirespan.cache.hit"), ["true", "false", "false"]);
     assert_eq!(of_gets("db.namespace"), ["\"0\"", "\"0\"", "\"3\""]);
@@ -90,7 +108,8 @@ fn each_command_of_a_transaction_is_a_span() {
     let agent = rig.agent(&[]);
     redis_cli(&rig, redis.port, "", &["MULTI", "SET a 1", "INCR a", "EXEC", "MULTI", "INCR a", "DISCARD"]);
     let run = agent.stop();
-    let expected = ["MULTI MULTI ok", "SET SET a ? ok", "INCR INCR a ok", "EXEC EXEC ok", "MULTI MULTI ok", "INCR INCR a ok", "DISCARD DISCARD ok"];
+    let expected =
+        ["MULTI MULTI ok", "SET SET a ? ok", "INCR INCR a ok", "EXEC EXEC ok", "MULTI MULTI ok", "INCR INCR a ok", "DISCARD DISCARD ok"];
     assert_eq!(lines(&run), expected);
 }
 
@@ -110,8 +129,13 @@ fn a_blocking_command_lasts_until_it_is_answered_and_messages_of_a_channel_are_n
     let run = agent.stop();
     let mut told = lines(&run);
     told.sort();
-    let expected =
-        ["BLPOP BLPOP queue ? ok", "LPUSH LPUSH queue ? ok", "PUBLISH PUBLISH news ? ok", "PUBLISH PUBLISH news ? ok", "SUBSCRIBE SUBSCRIBE news ok"];
+    let expected = [
+        "BLPOP BLPOP queue ? ok",
+        "LPUSH LPUSH queue ? ok",
+        "PUBLISH PUBLISH news ? ok",
+        "PUBLISH PUBLISH news ? ok",
+        "SUBSCRIBE SUBSCRIBE news ok",
+    ];
     assert_eq!(told, expected);
     let one = |name: &str| run.spans.iter().find(|span| span.name == name && span.service() == "redis-cli").expect(name);
     let (pop, push) = (one("BLPOP"), one("LPUSH"));
@@ -167,7 +191,7 @@ fn where_the_client_is_not_traced_the_server_tells_its_commands() {
     let redis = servers::redis(&rig, &[]);
     let agent = rig.agent(&[]);
     let mut connection = Connection::to_port(redis.port);
-    let pipeline: String = (0..1000).map(|id| format!("*3\r\n$3\r\nSET\r\n$7\r\nkey:{id:03}\r\n$1\r\nx\r\n")).collect();
+    let pipeline = (0..1000).map(|id| format!("*3\r\n$3\r\nSET\r\n$7\r\nkey:{id:03}\r\n$1\r\nx\r\n")).collect::<Vec<_>>().concat();
     connection.send(pipeline.as_bytes());
     connection.receive(&"+OK\r\n".repeat(1000));
     let mut typed = Connection::to_port(redis.port);

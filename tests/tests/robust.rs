@@ -45,7 +45,8 @@ fn wrong(run: &Run) -> Vec<String> {
     let servers = run.spans.iter().filter(|span| span.kind == Kind::Server);
     let wrong = servers.filter(|span| {
         let parent = span.parent.as_deref().and_then(|parent| clients.get(parent));
-        parent.is_some_and(|target| *target != span.target()) || span.number("http.response.status_code").is_some_and(|status| status != 200)
+        parent.is_some_and(|target| *target != span.target())
+            || span.number("http.response.status_code").is_some_and(|status| status != 200)
     });
     wrong.map(|span| format!("{span:?}")).collect()
 }

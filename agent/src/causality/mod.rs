@@ -148,7 +148,8 @@ impl Causality {
             Progress::Lost(id) => self.drop_node(id),
             Progress::ConnectFailed { opened, closed } => {
                 let (trace_id, span_id) = ids::of_failed_connect(opened.socket.0, opened.at);
-                let reason = if opened.opener.is_some_and(|opener| self.is_busy(opener.thread, opened.at)) { Reason::Handoff } else { Reason::Root };
+                let reason =
+                    if opened.opener.is_some_and(|opener| self.is_busy(opener.thread, opened.at)) { Reason::Handoff } else { Reason::Root };
                 let link = self.link_failed(&opened, trace_id, span_id, reason);
                 out(Verdict::ConnectFailed { opened: Box::new(opened), closed, link });
             }

@@ -2,11 +2,11 @@
 //!
 //! Each of the process's habits and classes has one arm in [`Causality::rule`]; a runtime's own rule will be another. What is not sure
 //! waits, and what stays unsure is an orphan with its reason.
+use super::Causality;
 use super::class::{Class, Habit, Process};
 use super::graph::{Forward, Node, Waited};
 use super::ids::WireKey;
 use super::link::{Evidence, Link, Reason};
-use super::Causality;
 use crate::capture::event::{Nanos, Opened, Thread};
 use crate::exchange::ExchangeId;
 use crate::protocol::context::TraceContext;
@@ -46,7 +46,9 @@ impl Causality {
         let passed_on = |owner: ExchangeId| {
             // A proxy hands on the header that it received: then the proxy's own span is the nearer parent.
             let theirs = self.graph.get(owner).and_then(|owner| owner.context.as_deref());
-            theirs.is_some_and(|theirs| node.context.as_deref().is_some_and(|ours| ours.trace_id == theirs.trace_id && ours.parent == theirs.parent))
+            theirs.is_some_and(|theirs| {
+                node.context.as_deref().is_some_and(|ours| ours.trace_id == theirs.trace_id && ours.parent == theirs.parent)
+            })
         };
         let by_header = node.context.as_deref().map(|context| from_header(context, span_id));
         let candidate = node.connected.and_then(Forward::candidate).or(node.sent.candidate());
@@ -99,7 +101,9 @@ impl Causality {
                 let evidence = if node.connected.is_some() { Evidence::Connect } else { Evidence::Loop };
                 Ruling::Owner { owner, evidence, provisional: false }
             }
-            (Habit::Open | Habit::Doubtful, Class::ThreadPerRequest) => Ruling::Owner { owner, evidence: Evidence::Thread, provisional: false },
+            (Habit::Open | Habit::Doubtful, Class::ThreadPerRequest) => {
+                Ruling::Owner { owner, evidence: Evidence::Thread, provisional: false }
+            }
             (Habit::Open, Class::Unproven) => self.rule_unproven(node, owner, thread),
         }
     }

@@ -37,7 +37,10 @@ pub(super) fn pcap(options: &Pcap) -> Result<(), Failure> {
     session.close(records);
     let summary = read.map_err(|error| Failure::new(exit::INPUT, error))?;
     if summary.cut_files + summary.broken_files > 0 {
-        eprintln!("wirespan: {} file(s) end in the middle of a packet, {} make no sense from a place on", summary.cut_files, summary.broken_files);
+        eprintln!(
+            "wirespan: {} file(s) end in the middle of a packet, {} make no sense from a place on",
+            summary.cut_files, summary.broken_files
+        );
     }
     Ok(())
 }

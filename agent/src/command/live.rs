@@ -37,13 +37,8 @@ impl Watcher {
         for (signal, flag) in [(SIGINT, &stop), (SIGTERM, &stop), (SIGUSR1, &report)] {
             signal_hook::flag::register(signal, Arc::clone(flag)).map_err(|error| Failure::new(exit::FAILURE, error))?;
         }
-        let config = KernelConfig {
-            object: OBJECT,
-            cgroup,
-            ring_bytes: watch.ring << 20,
-            debug: watch.debug_kernel,
-            own_pid: std::process::id(),
-        };
+        let config =
+            KernelConfig { object: OBJECT, cgroup, ring_bytes: watch.ring << 20, debug: watch.debug_kernel, own_pid: std::process::id() };
         let kernel = Kernel::attach(&config).map_err(|error| Failure::new(exit::KERNEL, error))?;
         for degraded in kernel.degraded() {
             eprintln!("wirespan: without {} ({}) it does not see {}", degraded.hook.program, degraded.reason, degraded.hook.lost);
@@ -89,8 +84,9 @@ impl Watcher {
 /// What the kernel and the decoder of its records lost, added to what became of the `records` that were taken.
 pub(super) fn account(mut records: Tally, kernel: &Kernel, decoder: &Decoder) -> Tally {
     let lost = kernel.counters();
-    records.taken += lost.ring_full;
+    records.taken += lost.ring_full + lost.map_full;
     records.drop("kernel.ring_full", lost.ring_full);
+    records.drop("kernel.map_full", lost.map_full);
     // These were counted as used when they were put aside.
     let unowned = decoder.dropped().unowned;
     records.given = records.given.saturating_sub(unowned);

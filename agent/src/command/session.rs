@@ -5,8 +5,8 @@ use crate::capture::event::{Event, Nanos};
 use crate::cli::{Output, exit};
 use crate::enrich::directory::Directory;
 use crate::export::live::Style;
-use crate::flow::DropCause;
 use crate::export::{Choices, Export, ExportConfig, Usage};
+use crate::flow::DropCause;
 use crate::pipeline::Pipeline;
 use crate::selection::Selection;
 use std::collections::BTreeMap;
@@ -33,13 +33,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens the outputs. `from_file` says that the input can wait.
-    pub(super) fn open(
-        directory: Directory,
-        selection: Selection,
-        reads: bool,
-        output: &Output,
-        from_file: bool,
-    ) -> Result<Self, Failure> {
+    pub(super) fn open(directory: Directory, selection: Selection, reads: bool, output: &Output, from_file: bool) -> Result<Self, Failure> {
         let env: BTreeMap<String, String> =
             std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
         let style = style(&env);
@@ -96,7 +90,7 @@ impl Session {
     pub(super) fn accounting(&self, records: Tally) -> Accounting {
         let exported = self.export.counters();
         let spans = Tally { taken: self.pipeline.spans(), given: exported.exported, dropped: exported.dropped };
-        Accounting { records, spans }
+        Accounting { records, spans, remarks: self.pipeline.remarks() }
     }
 
     /// Tells everything that is left, closes the outputs and prints the accounting.

@@ -66,14 +66,9 @@ impl Runtime {
     pub fn classification(self) -> Classification {
         match self {
             Self::Nginx => Classification::KnownLoop,
-            Self::NginxLua
-            | Self::Node
-            | Self::Deno
-            | Self::Bun
-            | Self::Go
-            | Self::Tokio
-            | Self::DotNet
-            | Self::Beam => Classification::NoAdapter,
+            Self::NginxLua | Self::Node | Self::Deno | Self::Bun | Self::Go | Self::Tokio | Self::DotNet | Self::Beam => {
+                Classification::NoAdapter
+            }
             // Clients such as redis-py load asyncio into programs that only use threads.
             Self::PythonAsyncio | Self::Unknown => Classification::Doubtful,
             Self::Rust | Self::Python | Self::Java | Self::Ruby | Self::Php | Self::Perl | Self::Native => Classification::NoObjection,

@@ -73,9 +73,12 @@ impl Resource {
     /// The service's name.
     #[must_use]
     pub fn service(&self) -> &str {
-        self.attributes.iter().find_map(|(key, value)| match value {
-            Value::Text(name) if key == crate::semconv::SERVICE_NAME => Some(name.as_ref()),
-            _ => None,
-        }).unwrap_or("unknown_service")
+        self.attributes
+            .iter()
+            .find_map(|(key, value)| match value {
+                Value::Text(name) if key == crate::semconv::SERVICE_NAME => Some(name.as_ref()),
+                _ => None,
+            })
+            .unwrap_or("unknown_service")
     }
 }

@@ -60,14 +60,7 @@ impl Conversation {
         self.talk.as_ref().is_some_and(|talk| !talk.unread.is_empty() || !talk.held.is_empty())
     }
 
-    pub(super) fn head(
-        &mut self,
-        first: Point,
-        head: Head,
-        next: &mut u64,
-        counters: &mut Counters,
-        out: &mut dyn FnMut(Progress),
-    ) {
+    pub(super) fn head(&mut self, first: Point, head: Head, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         match head {
             Head::Request(request) => self.request(first, request, next, counters, out),
             Head::Response(response) => self.response(first, response, counters, out),

@@ -126,7 +126,8 @@ mod tests {
             {\"accounting\":{\"records\":{\"in\":1,\"used\":1,\"dropped\":{}},\"spans\":{\"made\":0,\"exported\":0,\"dropped\":{}}}}\n\
             {\"accounting\":{\"records\":{\"in\":9,\"used\":4,\"dropped\":{\"flow.ignored\":3,\"kernel.ring_full\":2}},\
             \"spans\":{\"made\":7,\"exported\":6,\"dropped\":{\"queue_full\":1}}}}\n";
-        let dropped = [("flow.ignored", 3), ("kernel.ring_full", 2), ("span.queue_full", 1)].map(|(cause, count)| (cause.to_owned(), count));
+        let dropped =
+            [("flow.ignored", 3), ("kernel.ring_full", 2), ("span.queue_full", 1)].map(|(cause, count)| (cause.to_owned(), count));
         let read = accounting(stderr).unwrap();
         assert_eq!(read, Accounting { records: 9, made: 7, exported: 6, dropped: BTreeMap::from(dropped) });
         assert_eq!(read.lost(), 3);

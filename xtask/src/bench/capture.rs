@@ -105,7 +105,10 @@ impl Connection {
         }
         out.content.http += 1;
         let body = BODIES[self.exchanges as usize % BODIES.len()];
-        let request = format!("GET /items/{key}?page={} HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\r\n", key % 7);
+        let request = format!(
+            "GET /items/{key}?page={} HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: bench/1.0\r\nAccept: */*\r\n\r\n",
+            key % 7
+        );
         let mut response = format!(
             "HTTP/1.1 200 OK\r\nServer: shop\r\nDate: Sat, 01 Aug 2026 10:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: {body}\r\n\r\n"
         )

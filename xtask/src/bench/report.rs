@@ -96,13 +96,20 @@ mod tests {
 
     #[test]
     fn a_verdict_is_the_best_bar_that_is_met() {
-        assert_eq!([1.0, 1.1, 1.2, 1.3].map(|value| Verdict::at_most(value, 1.2, 1.1)), [Verdict::Goal, Verdict::Goal, Verdict::Must, Verdict::Missed]);
+        assert_eq!(
+            [1.0, 1.1, 1.2, 1.3].map(|value| Verdict::at_most(value, 1.2, 1.1)),
+            [Verdict::Goal, Verdict::Goal, Verdict::Must, Verdict::Missed]
+        );
         assert_eq!(Verdict::at_most(f64::NAN, 1.2, 1.1), Verdict::Missed);
     }
 
     #[test]
     fn the_table_is_markdown() {
-        let row = Row { measure: "a".into(), measured: "1.15".into(), must: "1.20", goal: "1.10", verdict: Verdict::Must, details: json!({}) };
-        assert_eq!(table(&[row]), "| measure | measured | must | goal | verdict |\n|---|---|---|---|---|\n| a | 1.15 | 1.20 | 1.10 | must met |\n");
+        let row =
+            Row { measure: "a".into(), measured: "1.15".into(), must: "1.20", goal: "1.10", verdict: Verdict::Must, details: json!({}) };
+        assert_eq!(
+            table(&[row]),
+            "| measure | measured | must | goal | verdict |\n|---|---|---|---|---|\n| a | 1.15 | 1.20 | 1.10 | must met |\n"
+        );
     }
 }

@@ -23,6 +23,8 @@ pub struct Kernel {
     version: String,
     /// The SHA-256 of the package file, in hexadecimal.
     sha256: String,
+    /// QEMU's `-cpu`.
+    pub cpu: String,
 }
 
 /// The pinned kernels, or those whose series are named.
@@ -39,11 +41,11 @@ fn parse(text: &str) -> Result<Vec<Kernel>> {
     let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let kernels = lines.map(|(at, line)| {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let words: Result<[String; 5], _> = words.try_into();
-        let Ok([series, suite, package, version, sha256]) = words else {
-            bail!("{PINS}, line {}: expected series, suite, package, version and SHA-256", at + 1);
+        let words: Result<[String; 6], _> = words.try_into();
+        let Ok([series, suite, package, version, sha256, cpu]) = words else {
+            bail!("{PINS}, line {}: expected series, suite, package, version, SHA-256 and CPU", at + 1);
         };
-        Ok(Kernel { series, suite, package, version, sha256 })
+        Ok(Kernel { series, suite, package, version, sha256, cpu })
     });
     kernels.collect()
 }
@@ -70,7 +72,7 @@ impl Kernel {
         } else {
             let (package, version) = self.offered_now(&suite)?;
             let deb = suite.download(&package, Some(&version))?;
-            let line = [&self.series, &self.suite, &package, &version, &sha256(&deb)?].map(String::as_str).join(" ");
+            let line = [&self.series, &self.suite, &package, &version, &sha256(&deb)?, &self.cpu].map(String::as_str).join(" ");
             say(&format!(
                 "Debian {} no longer has {} {}; trying its present kernel. Pin it in {PINS}: {line}",
                 self.suite, self.package, self.version
@@ -137,10 +139,11 @@ mod tests {
             package: "linux".into(),
             version: "1-1".into(),
             sha256: "ab".into(),
+            cpu: "max".into(),
         };
         assert_eq!(parse("# why\n\n7.2 sid  linux 1-1 ab\n7.3 sid linux 1-1 ab\n").unwrap(), [kernel("7.2"), kernel("7.3")]);
         let error = parse("7.2 sid linux 1-1 ab\n7.3 sid linux\n").unwrap_err();
-        assert_eq!(error.to_string(), "xtask/kernels.txt, line 2: expected series, suite, package, version and SHA-256");
+        assert_eq!(error.to_string(), "xtask/kernels.txt, line 2: expected series, suite, package, version, SHA-256 and CPU");
     }
 
     #[test]

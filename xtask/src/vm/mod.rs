@@ -53,7 +53,8 @@ pub fn run(layout: &Layout, series: &[String], agent: &Path, sum: &mut Sum) {
         let tried: Vec<_> = thread::scope(|scope| {
             let start = |(kernel, image): (&Kernel, Result<PathBuf>)| {
                 let (dir, initramfs, series) = (dir.join(&kernel.series), &initramfs, kernel.series.clone());
-                (series, scope.spawn(move || boot::boot(&dir, &image?, initramfs)))
+                let cpu = kernel.cpu.clone();
+                (series, scope.spawn(move || boot::boot(&dir, &cpu, &image?, initramfs)))
             };
             let started: Vec<_> = fetched.into_iter().map(start).collect();
             started.into_iter().map(|(series, machine)| (series, machine.join())).collect()

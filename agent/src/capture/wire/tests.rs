@@ -44,7 +44,14 @@ fn raw_addresses() -> abi::Addresses {
 fn raw_opened(at: Nanos, flags: u8, addresses: abi::Addresses) -> abi::Opened {
     let last_read = abi::LastRead { cookie: 5, at: 900, upto: 42, reserved: 0 };
     let opener = abi::Thread { pid: 10, tid: 11 };
-    abi::Opened { head: abi::Head { at, ..head(kind::OPENED, flags, tcp_flag::SYN, 0) }, addresses, cgroup: 9, opener, last_read, comm: COMM }
+    abi::Opened {
+        head: abi::Head { at, ..head(kind::OPENED, flags, tcp_flag::SYN, 0) },
+        addresses,
+        cgroup: 9,
+        opener,
+        last_read,
+        comm: COMM,
+    }
 }
 
 fn opened(at: Nanos) -> Opened {
