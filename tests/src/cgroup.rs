@@ -1,12 +1,17 @@
 //! A cgroup of its own for each test, so that the agent watches nothing but that test's programs.
-use crate::wait::wait_until;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 /// Enters the cgroup and becomes the program, with the same process id.
 const ENTER: &str = r#"echo $$ > "$0" && exec "$@""#;
+
+/// How often, and how far apart, the removal of a cgroup is tried: ten seconds in all.
+const ATTEMPTS: u32 = 1000;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A directory of the cgroup v2 hierarchy. What runs in it ends with it.
 #[derive(Debug)]
@@ -46,9 +51,14 @@ impl Default for Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
-        if !std::thread::panicking() {
-            wait_until("a cgroup can be removed", || fs::remove_dir(&self.path).is_ok());
+        // What was killed needs a moment to be gone. A panic here would hide the one that may be under way.
+        for _ in 0..ATTEMPTS {
+            if fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            thread::sleep(PAUSE);
         }
+        eprintln!("cannot remove {}", self.path.display());
     }
 }
 

@@ -78,7 +78,7 @@ fn root() -> &'static Path {
 
 /// Builds the collector from `tests/collector`; Go does nothing the second time. The first time it compiles for some minutes.
 fn executable() -> PathBuf {
-    let into = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("collector");
+    let into = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir)).join("collector");
     let mut go = command("go", &["build", "-trimpath", "-ldflags", "-s -w", "-o"]);
     go.arg(&into).arg(".").current_dir(root().join("tests/collector"));
     run(go);

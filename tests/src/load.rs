@@ -50,11 +50,21 @@ pub struct Report {
 impl Load {
     /// Asks `server` for this many seconds.
     pub fn start(rig: &Rig, server: &Server, seconds: u32) -> Self {
+        Self::start_with(rig, server, seconds, &[])
+    }
+
+    /// The same, each request on a connection of its own.
+    pub fn churn(rig: &Rig, server: &Server, seconds: u32) -> Self {
+        Self::start_with(rig, server, seconds, &["-H", "Connection: close"])
+    }
+
+    fn start_with(rig: &Rig, server: &Server, seconds: u32, args: &[&str]) -> Self {
         let (script, output) = (rig.file("wrk.lua"), rig.file("wrk.out"));
         fs::write(&script, SCRIPT).expect("wrk's script");
         let (script, url) = (script.display().to_string(), server.url("/"));
         let (connections, duration) = (CONNECTIONS.to_string(), format!("{seconds}s"));
-        let mut wrk = rig.command("wrk", &["-t", "1", "-c", &connections, "-d", &duration, "-s", &script, &url]);
+        let mut wrk = rig.command("wrk", &["-t", "1", "-c", &connections, "-d", &duration, "-s", &script]);
+        wrk.args(args).arg(url);
         wrk.stdout(File::create(&output).expect("a file"));
         Self { program: Program::start(wrk), output }
     }

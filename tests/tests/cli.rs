@@ -129,7 +129,7 @@ fn a_process_is_chosen_with_its_descendants_old_and_new() {
         !now.is_empty() && before.split(' ').filter(|pid| !pid.is_empty()).all(|old| now.split(' ').all(|new| new != old))
     });
     rig.curl(&chosen.url("/new"));
-    assert_eq!(tree(&agent.stop().spans), "server nginx GET /old 200 wire\nserver nginx GET /new 200 wire\n");
+    assert_eq!(tree(&agent.stop().spans), "server nginx GET /old 200 none:root\nserver nginx GET /new 200 none:root\n");
 }
 
 #[test]

@@ -16,14 +16,14 @@ const AT_ONCE: usize = 8;
 const PROOF: usize = 160;
 
 /// The programs of the example.
-struct Shop {
+struct Programs {
     nginx: Server,
     shop: Server,
     stock: Server,
     redis: Server,
 }
 
-impl Shop {
+impl Programs {
     fn start(rig: &Rig) -> Self {
         let stock = servers::script(rig, PYTHON, "stock.py", &[]);
         let redis = servers::redis(rig, &[]);
@@ -32,6 +32,10 @@ impl Shop {
         let pass = "proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Connection '';";
         let nginx = servers::nginx(rig, &format!("{upstream} server {{ listen 127.0.0.1:PORT; location / {{ {pass} }} }}"));
         Self { nginx, shop, stock, redis }
+    }
+
+    fn ports(&self) -> [u16; 4] {
+        [self.nginx.port, self.shop.port, self.stock.port, self.redis.port]
     }
 
     fn order(&self, rig: &Rig, id: usize) {
@@ -71,7 +75,7 @@ fn root_of<'a>(spans: &'a [Span], target: &str) -> &'a Span {
 #[test]
 fn one_request_through_every_service_is_one_trace() {
     let rig = Rig::new();
-    let shop = Shop::start(&rig);
+    let shop = Programs::start(&rig);
     let agent = rig.agent(&[]);
     shop.order(&rig, 7);
     shop.order(&rig, 8);
@@ -86,7 +90,7 @@ fn one_request_through_every_service_is_one_trace() {
 #[test]
 fn every_span_of_the_example_says_who_where_and_how_long() {
     let rig = Rig::new();
-    let shop = Shop::start(&rig);
+    let shop = Programs::start(&rig);
     let agent = rig.agent(&[]);
     shop.order(&rig, 7);
     let run = agent.stop();
@@ -157,9 +161,28 @@ fn every_span_of_the_example_says_who_where_and_how_long() {
 }
 
 #[test]
+fn a_trace_context_in_a_request_is_obeyed_by_everything_behind_it() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const PARENT: &str = "00f067aa0ba902b7";
+    let rig = Rig::new();
+    let shop = Programs::start(&rig);
+    let agent = rig.agent(&[]);
+    let header = format!("traceparent: 00-{TRACE}-{PARENT}-01");
+    rig.run("curl", &["--silent", "-H", &header, "-H", "tracestate: vendor=value", &shop.nginx.url("/order/7")]);
+    let run = agent.stop();
+    // nginx hands the header on: its own span is the nearer parent of the shop's, and so on.
+    let expected = expected(7, "connect", "thread?").replace("none:root", "header:tracecontext");
+    assert_eq!(tree(&run.spans), format!("… {expected}"));
+    for span in &run.spans {
+        assert_eq!((span.trace.as_str(), span.state.as_deref()), (TRACE, Some("vendor=value")), "{span:?}");
+    }
+    assert_eq!(root_of(&run.spans, "/order/7").parent.as_deref(), Some(PARENT));
+}
+
+#[test]
 fn no_call_of_a_load_has_a_wrong_parent() {
     let rig = Rig::new();
-    let shop = Shop::start(&rig);
+    let shop = Programs::start(&rig);
     let agent = rig.agent(&[]);
     shop.orders(&rig, 0..ORDERS);
     let run = agent.stop();
@@ -177,7 +200,7 @@ fn no_call_of_a_load_has_a_wrong_parent() {
 #[test]
 fn after_a_proof_every_call_of_a_load_is_linked_and_no_longer_provisional() {
     let rig = Rig::new();
-    let shop = Shop::start(&rig);
+    let shop = Programs::start(&rig);
     let agent = rig.agent(&[]);
     shop.orders(&rig, 0..PROOF);
     shop.orders(&rig, PROOF..PROOF + ORDERS);
@@ -216,7 +239,7 @@ fn audit(run: &Run) -> Audit {
 #[test]
 fn a_capture_of_the_same_traffic_gives_the_same_spans() {
     let rig = Rig::new();
-    let shop = Shop::start(&rig);
+    let shop = Programs::start(&rig);
     let agent = rig.agent(&[]);
     let capture = Capture::start(&rig, &shop.ports());
     shop.orders(&rig, 0..100);
@@ -239,12 +262,6 @@ fn a_capture_of_the_same_traffic_gives_the_same_spans() {
     };
     assert_eq!(first_hop(&captured.spans), first_hop(&live.spans));
     assert_eq!(first_hop(&live.spans).len(), 200);
-}
-
-impl Shop {
-    fn ports(&self) -> [u16; 4] {
-        [self.nginx.port, self.shop.port, self.stock.port, self.redis.port]
-    }
 }
 
 #[test]

@@ -7,29 +7,38 @@ use wirespan_tests::http::Connection;
 use wirespan_tests::load::Load;
 use wirespan_tests::program::{free_port, output};
 use wirespan_tests::rig::Rig;
-use wirespan_tests::servers::{self, PYTHON};
+use wirespan_tests::servers::{self, PYTHON, Server};
 use wirespan_tests::span::Kind;
 use wirespan_tests::tree::{line, tree};
 
 #[test]
 fn every_request_of_a_load_is_one_span_at_each_end() {
+    every_request_is_told(Load::start);
+}
+
+#[test]
+fn every_request_on_a_connection_of_its_own_is_one_span_at_each_end() {
+    every_request_is_told(Load::churn);
+}
+
+fn every_request_is_told(start: fn(&Rig, &Server, u32) -> Load) {
     let rig = Rig::new();
     let nginx = servers::static_nginx(&rig);
+    // Room for what a busy machine keeps the agent from taking.
     let agent = rig.agent(&["--ring", "64"]);
-    let report = Load::start(&rig, &nginx, 2).finish();
+    let report = start(&rig, &nginx, 2).finish();
     let run = agent.stop();
     report.assert_unharmed();
     assert!(run.accounting.records_dropped.is_empty() && run.accounting.spans_dropped.is_empty(), "{:?}", run.accounting);
     let servers: Vec<_> = run.spans.iter().filter(|span| span.kind == Kind::Server).collect();
+    println!("{report:?}: {} spans of the server, {} in all", servers.len(), run.spans.len());
     // When wrk's time is over it leaves one request unfinished on each of its connections, and does not count it.
     let possible = report.requests..=report.requests + report.connections;
-    println!("{report:?}: {} spans of the server, {} in all", servers.len(), run.spans.len());
     assert!(possible.contains(&servers.len()), "{report:?}: {} spans", servers.len());
     assert_eq!(run.spans.len(), 2 * servers.len());
-    let by_id: BTreeMap<&str, &str> = run.spans.iter().map(|span| (span.id.as_str(), span.text("url.full"))).collect();
+    let by_id: BTreeMap<&str, String> = run.spans.iter().map(|span| (span.id.as_str(), span.target())).collect();
     for server in servers {
-        let parent = server.parent.as_deref().and_then(|parent| by_id.get(parent)).expect("the client's span");
-        assert!(parent.ends_with(&server.target()), "{server:?} below {parent}");
+        assert_eq!(server.parent.as_deref().and_then(|parent| by_id.get(parent)), Some(&server.target()), "{server:?}");
     }
 }
 
@@ -159,4 +168,27 @@ socketserver.ThreadingTCPServer(('127.0.0.1', int(sys.argv[1])), Echo).serve_for
         assert_eq!(connection.receive(text), text);
     }
     assert_eq!(tree(&agent.stop().spans), "");
+}
+
+#[test]
+fn a_request_in_a_thousand_buffers_is_read_when_it_is_taken_not_when_it_is_peeked_at() {
+    /// How long the server looks without taking, as `peeking.py` has it.
+    const PEEKING_NS: i64 = 200_000_000;
+    let rig = Rig::new();
+    let server = servers::script(&rig, PYTHON, "peeking.py", &[]);
+    let client = "import socket, sys
+connection = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+request = b'GET /peek HTTP/1.1\\r\\nHost: test\\r\\nX-Long: ' + b'x' * 950 + b'\\r\\n\\r\\n'
+connection.sendmsg([bytes([byte]) for byte in request[:1000]])
+connection.sendall(request[1000:])
+print(connection.recv(4096).decode())";
+    let agent = rig.agent(&[]);
+    let answer = rig.run(PYTHON, &["-c", client, &server.port.to_string()]);
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    let run = agent.stop();
+    let [server] = run.spans.iter().filter(|span| span.kind == Kind::Server).collect::<Vec<_>>()[..] else {
+        panic!("{}", tree(&run.spans))
+    };
+    assert_eq!(line(server), "server peeking GET /peek 200 wire");
+    assert!(server.number("wirespan.queue_ns").is_some_and(|time| time >= PEEKING_NS), "{server:?}");
 }

@@ -55,7 +55,7 @@ fn a_recording_replays_to_the_spans_that_a_live_agent_told() {
     ask_for_all(&rig, &shop.url(""), (0..100).map(|id| format!("/order/{id}")), 4);
     let live = by_id(agent.stop());
     let accounting = recorder.stop().accounting;
-    assert!(accounting.records > 0 && accounting.records_dropped.is_empty(), "{:?}", accounting);
+    assert!(accounting.records > 0 && accounting.records_dropped.is_empty(), "{accounting:?}");
     let mode = fs::metadata(&file).expect("the recording").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "other people's secrets are in it");
     let replayed = by_id(Run::once(wirespan(["replay", "--otlp-file", "-", &file.display().to_string()])));

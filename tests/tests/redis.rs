@@ -1,5 +1,6 @@
 //! Redis, with its own clients: one span for each command, however it was sent.
 use rustix::process::Signal;
+use std::process::Stdio;
 use wirespan_tests::agent::Run;
 use wirespan_tests::http::Connection;
 use wirespan_tests::program::{Program, command, run};
@@ -119,8 +120,13 @@ fn a_blocking_command_lasts_until_it_is_answered_and_messages_of_a_channel_are_n
     let redis = servers::redis(&rig, &[]);
     let port = redis.port.to_string();
     let agent = rig.agent(&[]);
-    let mut blocked = Program::start(rig.command("redis-cli", &["-p", &port, "BLPOP", "queue", "30"]));
-    let mut subscriber = Program::start(rig.command("redis-cli", &["-p", &port, "SUBSCRIBE", "news"]));
+    let waiting = |args: &[&str]| {
+        let mut client = rig.command("redis-cli", &[&["-p", &port], args].concat());
+        client.stdout(Stdio::null());
+        Program::start(client)
+    };
+    let mut blocked = waiting(&["BLPOP", "queue", "30"]);
+    let mut subscriber = waiting(&["SUBSCRIBE", "news"]);
     let info = |section: &str| run(command("redis-cli", &["-p", &port, "INFO", section]));
     wait_until("the clients wait", || info("clients").contains("blocked_clients:1") && info("stats").contains("pubsub_channels:1"));
     redis_cli(&rig, redis.port, "", &["PUBLISH news first", "PUBLISH news second", "LPUSH queue job"]);

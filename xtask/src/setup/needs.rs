@@ -132,6 +132,7 @@ const TRAFFIC: &[Need] = &[
     debian("wrk", &[Sign::Program("wrk")], &["wrk"]),
     debian("curl", &[Sign::Program("curl")], &["curl"]),
     debian("tcpdump", &[Sign::Program("tcpdump")], &["tcpdump"]),
+    debian("bpftool (what an agent leaves in the kernel)", &[Sign::Program("bpftool")], &["bpftool"]),
     debian("ip", &[Sign::Program("ip")], &["iproute2"]),
     debian("python3", &[Sign::Program("python3")], &["python3"]),
     debian("node", &[Sign::Program("node")], &["nodejs"]),
