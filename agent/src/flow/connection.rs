@@ -11,8 +11,8 @@ use wirespan_abi::{Verdict, tcp_flag, verdict};
 const MAX_UNDECIDED: usize = 16 * 1024;
 /// Turns in which an older connection may fail to look like anything before it is given up.
 const MAX_UNDECIDED_TURNS: u8 = 16;
-/// Times in a row that bytes may not fit before the connection was misjudged.
-const MAX_INVALID: u8 = 4;
+/// Times that bytes may not fit before the connection was misjudged: losses explain a few.
+const MAX_INVALID: u8 = 16;
 
 /// One direction.
 #[derive(Debug, Default)]
