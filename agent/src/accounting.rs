@@ -85,14 +85,13 @@ mod tests {
 
     #[test]
     fn one_line_of_json_says_it_all() {
-        let mut accounting = Accounting::default();
-        accounting.records = Tally { taken: 3, given: 2, ..Tally::default() };
-        accounting.records.drop("flow.resync", 1);
-        accounting.spans = Tally { taken: 1, given: 1, ..Tally::default() };
+        let records = Tally { taken: 3, given: 2, dropped: BTreeMap::from([("flow.resync", 1)]) };
+        let spans = Tally { taken: 1, given: 1, ..Tally::default() };
+        let accounting = Accounting { records, spans, remarks: BTreeMap::from([("websocket", 2)]) };
         assert!(accounting.records.is_even() && accounting.spans.is_even());
         assert_eq!(
             accounting.to_string(),
-            r#"{"accounting":{"records":{"in":3,"used":2,"dropped":{"flow.resync":1}},"spans":{"made":1,"exported":1,"dropped":{}}}}"#
+            r#"{"accounting":{"records":{"in":3,"used":2,"dropped":{"flow.resync":1}},"spans":{"made":1,"exported":1,"dropped":{}}},"remarks":{"websocket":2}}"#
         );
     }
 }

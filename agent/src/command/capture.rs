@@ -8,9 +8,6 @@ use crate::enrich::directory::Directory;
 use crate::flow::DropCause;
 use crate::selection::Selection;
 
-/// Events between two looks at the outputs.
-const TICK_EVENTS: u64 = 4096;
-
 /// Makes spans from capture files.
 pub(super) fn pcap(options: &Pcap) -> Result<(), Failure> {
     let vantage = match options.vantage {
@@ -21,12 +18,8 @@ pub(super) fn pcap(options: &Pcap) -> Result<(), Failure> {
     let selection = Selection { ports: options.port.iter().copied().collect(), processes: None };
     let mut session = Session::open(Directory::of_addresses(), selection, false, &options.output, true)?;
     let mut records = Tally::default();
-    let read = pcap::read_files(&options.files, vantage, &mut |event| {
-        records.count(session.event(&event).map_err(DropCause::name));
-        if records.taken % TICK_EVENTS == 0 {
-            session.tick(None);
-        }
-    });
+    let read =
+        session.events(|each| pcap::read_files(&options.files, vantage, &mut |event| records.count(each(&event).map_err(DropCause::name))));
     if let Ok(summary) = &read {
         for cause in Skip::ALL {
             let skipped = summary.skipped(cause);

@@ -7,16 +7,22 @@ use crate::enrich::directory::Directory;
 use crate::export::live::Style;
 use crate::export::{Choices, Export, ExportConfig, Usage};
 use crate::flow::DropCause;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Heard, Pipeline};
 use crate::selection::Selection;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the outputs may take at the end.
 const FLUSH: Duration = Duration::from_secs(5);
 /// Time between two summary lines.
 const SUMMARY: Duration = Duration::from_secs(5);
+/// What one half of the pipeline tells the other at once: enough that a hand-over between threads costs little per event.
+const BATCH: usize = 256;
+/// Batches between the halves: the faster one may be so far ahead, at about 60 KiB each.
+const BATCHES: usize = 8;
 /// Columns where the terminal does not say.
 const COLUMNS: usize = 120;
 
@@ -51,6 +57,40 @@ impl Session {
         self.pipeline.event(event, &mut |span| export.submit(&span))
     }
 
+    /// Takes the events that `read` gives, as [`Session::event`] does, with a thread for each half of the pipeline: for a file without
+    /// processes, which is read as fast as spans can be made of it.
+    pub(super) fn events<T>(&mut self, read: impl FnOnce(&mut dyn FnMut(&Event<'_>) -> Result<(), DropCause>) -> T) -> T {
+        let (listener, teller) = self.pipeline.halves();
+        let export = &mut self.export;
+        let (say, batches) = sync_channel::<Vec<Heard>>(BATCHES);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for batch in batches {
+                    for heard in batch {
+                        teller.hear(heard, &mut |span| export.submit(&span));
+                    }
+                    export.tick(Instant::now());
+                    tell(&export.take_notices());
+                }
+            });
+            let mut batch = Vec::with_capacity(BATCH);
+            let result = read(&mut |event| {
+                let used = listener.event(event, &mut |heard| batch.push(heard));
+                if batch.len() >= BATCH {
+                    // Nobody hears it only if the other half has panicked, which the end of the scope makes this thread's panic.
+                    let _ = say.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+                    // A file cannot be told anything.
+                    listener.take_verdicts().for_each(drop);
+                    listener.take_closed().for_each(drop);
+                }
+                used
+            });
+            let _ = say.send(batch);
+            drop(say);
+            result
+        })
+    }
+
     /// Lets go what has waited long enough: in the source's time `now`, if it is known, and at the outputs.
     pub(super) fn tick(&mut self, now: Option<Nanos>) {
         let export = &mut self.export;
@@ -63,9 +103,7 @@ impl Session {
             self.pipeline.take_closed().for_each(drop);
         }
         self.export.tick(Instant::now());
-        for notice in self.export.take_notices() {
-            let _ = writeln!(std::io::stderr().lock(), "wirespan: {notice}");
-        }
+        tell(&self.export.take_notices());
     }
 
     /// Prints a summary line if it is time for one; `usage` is asked only then.
@@ -99,12 +137,17 @@ impl Session {
         self.pipeline.finish(&mut |span| export.submit(&span));
         let mut accounting = self.accounting(records);
         let (exported, notices) = self.export.shutdown(Instant::now() + FLUSH);
-        for notice in notices {
-            let _ = writeln!(std::io::stderr().lock(), "wirespan: {notice}");
-        }
+        tell(&notices);
         accounting.spans.given = exported.exported;
         accounting.spans.dropped = exported.dropped;
         account(&accounting);
+    }
+}
+
+/// Says what the outputs have to say.
+fn tell(notices: &[String]) {
+    for notice in notices {
+        let _ = writeln!(std::io::stderr().lock(), "wirespan: {notice}");
     }
 }
 

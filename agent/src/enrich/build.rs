@@ -8,12 +8,15 @@ use crate::protocol::Kind;
 use crate::protocol::attribute::{Attribute, On, Value};
 use crate::semconv;
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// `ENETUNREACH` and `EHOSTUNREACH` of Linux, which a connect can fail with besides those that have a name of their own.
 const ENETUNREACH: u32 = 101;
 const EHOSTUNREACH: u32 = 113;
+
+/// Attributes that a span has at most beside those of its protocol, so that their list is allocated once.
+const OWN_ATTRIBUTES: usize = 18;
 
 /// Builds the span of an exchange; `peer` is the name of the service at the other end. `clock` turns a source's time into
 /// nanoseconds since 1970 UTC.
@@ -21,15 +24,16 @@ const EHOSTUNREACH: u32 = 113;
 pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<String>, clock: impl Fn(Nanos) -> u64) -> Span {
     let Linked { mut exchange, link, peer: other, .. } = linked;
     let side = if exchange.client { On::Client } else { On::Server };
-    let mut attributes = std::mem::take(&mut exchange.request.attributes);
-    let response = exchange.response.take();
+    let asked = std::mem::take(&mut exchange.request.attributes);
+    let mut response = exchange.response.take();
+    let answered = response.as_mut().map(|response| std::mem::take(&mut response.attributes)).unwrap_or_default();
     let failure = exchange.unanswered.and_then(unanswered_name).map(Cow::Borrowed);
     let failure = failure.or_else(|| {
         let response = response.as_ref()?;
         if exchange.client { response.client_error.clone() } else { response.server_error.clone() }
     });
-    attributes.extend(response.into_iter().flat_map(|response| response.attributes));
-    attributes.retain(|attribute| attribute.on == On::Both || attribute.on == side);
+    let mut attributes = Vec::with_capacity(asked.len() + answered.len() + OWN_ATTRIBUTES);
+    attributes.extend(asked.into_iter().chain(answered).filter(|attribute| attribute.on == On::Both || attribute.on == side));
     addresses(&mut attributes, &exchange);
     add(&mut attributes, semconv::WIRESPAN_PROTOCOL, exchange.protocol);
     if let Some(name) = peer {
@@ -118,7 +122,7 @@ fn addresses(attributes: &mut Vec<Attribute>, exchange: &Exchange) {
     }
     let named = attributes.iter().any(|attribute| attribute.key == semconv::CLIENT_ADDRESS);
     if !exchange.client && exchange.request.kind == Kind::Service && !named {
-        add(attributes, semconv::CLIENT_ADDRESS, opened.remote.ip().to_string());
+        add(attributes, semconv::CLIENT_ADDRESS, text_of(opened.remote.ip()));
     }
     endpoint(attributes, semconv::NETWORK_PEER_ADDRESS, semconv::NETWORK_PEER_PORT, opened.remote);
 }
@@ -167,10 +171,42 @@ fn unanswered_name(reason: Unanswered) -> Option<&'static str> {
 }
 
 fn endpoint(attributes: &mut Vec<Attribute>, address: &'static str, port: &'static str, of: SocketAddr) {
-    add(attributes, address, of.ip().to_string());
+    add(attributes, address, text_of(of.ip()));
     add(attributes, port, i64::from(of.port()));
+}
+
+/// The address as text. A span has up to three of them, and the general way of writing a number costs ten times this.
+fn text_of(ip: IpAddr) -> String {
+    let IpAddr::V4(v4) = ip else { return ip.to_string() };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (place, octet) in v4.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        for (divisor, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / divisor % 10));
+            }
+        }
+    }
+    text
 }
 
 fn add(attributes: &mut Vec<Attribute>, key: &'static str, value: impl Into<Value>) {
     attributes.push(Attribute::both(key, value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        for octet in 0..=255 {
+            let ip = IpAddr::from([octet, 255 - octet, octet, 7]);
+            assert_eq!(text_of(ip), ip.to_string());
+        }
+        let ip = IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(text_of(ip), "fe80::1");
+    }
 }

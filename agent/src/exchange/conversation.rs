@@ -23,6 +23,7 @@ struct Talk {
     /// Calls that are over and wait to be read.
     unread: VecDeque<Box<Exchange>>,
     /// Exchanges that wait for the proof of their pairing.
+    #[expect(clippy::vec_box, reason = "they come boxed and leave boxed")]
     held: Vec<Box<Exchange>>,
 }
 
@@ -176,7 +177,7 @@ impl Conversation {
     pub(super) fn read(&mut self, read: Read, out: &mut dyn FnMut(Progress)) {
         let Some(talk) = self.talk.as_deref_mut() else { return };
         let client = talk.client;
-        let covers = |exchange: &Box<Exchange>| {
+        let covers = |exchange: &Exchange| {
             let wanted = if client { exchange.answered } else { Some(exchange.asked) };
             exchange.read.is_none() && wanted.is_some_and(|point| seq_distance(read.upto, point.seq) > 0)
         };
@@ -192,7 +193,7 @@ impl Conversation {
                 exchange.read = Some(read);
             }
         }
-        while talk.unread.front().is_some_and(covers) {
+        while talk.unread.front().is_some_and(|exchange| covers(exchange)) {
             if let Some(mut exchange) = talk.unread.pop_front() {
                 exchange.read = Some(read);
                 out(Progress::Done(exchange));

@@ -239,7 +239,10 @@ impl Connection {
 
     fn leave(&mut self, name: Option<&'static str>, shared: &mut Shared<'_>) {
         if matches!(self.phase, Phase::Decoding { .. }) {
-            (shared.out)(Signal::Left { socket: self.opened.socket, name });
+            (shared.out)(Signal::Left { socket: self.opened.socket });
+        }
+        if let Some(name) = name {
+            *shared.left.entry(name).or_default() += 1;
         }
         shared.verdicts.push((self.opened.socket, IGNORED));
         self.ignore();

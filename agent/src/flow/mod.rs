@@ -10,6 +10,7 @@ use crate::capture::event::{Closed, Direction, Event, Nanos, Opened, Read, Socke
 use crate::protocol::{Head, Protocol, Side};
 use connection::Connection;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::Point;
 use wirespan_abi::{Verdict, verdict};
@@ -79,8 +80,6 @@ pub enum Signal {
     Left {
         /// Which.
         socket: SocketId,
-        /// What it became, if it has a name.
-        name: Option<&'static str>,
     },
     /// A socket ended.
     Closed(Closed),
@@ -133,13 +132,14 @@ pub struct Flow {
     connections: FxHashMap<SocketId, Box<Connection>>,
     verdicts: Vec<(SocketId, Verdict)>,
     counters: Counters,
+    left: BTreeMap<&'static str, u64>,
 }
 
 impl Flow {
     /// No connections yet; `protocols` are tried in their order.
     #[must_use]
     pub fn new(protocols: &'static [&'static dyn Protocol]) -> Self {
-        Self { protocols, connections: FxHashMap::default(), verdicts: Vec::new(), counters: Counters::default() }
+        Self { protocols, connections: FxHashMap::default(), verdicts: Vec::new(), counters: Counters::default(), left: BTreeMap::new() }
     }
 
     /// Takes one event and says what follows from it.
@@ -156,7 +156,13 @@ impl Flow {
             }
             Event::Segment(segment) => {
                 let connection = self.connections.get_mut(&segment.socket).ok_or(DropCause::UnknownSocket)?;
-                let mut shared = Shared { protocols: self.protocols, counters: &mut self.counters, verdicts: &mut self.verdicts, out };
+                let mut shared = Shared {
+                    protocols: self.protocols,
+                    counters: &mut self.counters,
+                    left: &mut self.left,
+                    verdicts: &mut self.verdicts,
+                    out,
+                };
                 connection.segment(segment, &mut shared)
             }
             Event::Read(read) => {
@@ -169,7 +175,13 @@ impl Flow {
             }
             Event::Closed(closed) => {
                 let mut connection = self.connections.remove(&closed.socket).ok_or(DropCause::UnknownSocket)?;
-                let mut shared = Shared { protocols: self.protocols, counters: &mut self.counters, verdicts: &mut self.verdicts, out };
+                let mut shared = Shared {
+                    protocols: self.protocols,
+                    counters: &mut self.counters,
+                    left: &mut self.left,
+                    verdicts: &mut self.verdicts,
+                    out,
+                };
                 connection.finish(&mut shared);
                 out(Signal::Closed(*closed));
                 Ok(())
@@ -188,7 +200,8 @@ impl Flow {
     /// The input has ended: what is buffered is decoded as far as it goes.
     pub fn finish(&mut self, out: &mut dyn FnMut(Signal)) {
         for connection in self.connections.values_mut() {
-            let mut shared = Shared { protocols: self.protocols, counters: &mut self.counters, verdicts: &mut self.verdicts, out };
+            let mut shared =
+                Shared { protocols: self.protocols, counters: &mut self.counters, left: &mut self.left, verdicts: &mut self.verdicts, out };
             connection.input_ended(&mut shared);
         }
     }
@@ -210,6 +223,12 @@ impl Flow {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Connections that became something else, by what: `websocket`, `tunnel` and the like.
+    #[must_use]
+    pub fn left(&self) -> &BTreeMap<&'static str, u64> {
+        &self.left
     }
 
     /// Connections followed now.
@@ -246,6 +265,7 @@ const IGNORED: Verdict = Verdict { budget: 0, flags: verdict::IGNORE };
 struct Shared<'a> {
     protocols: &'static [&'static dyn Protocol],
     counters: &'a mut Counters,
+    left: &'a mut BTreeMap<&'static str, u64>,
     verdicts: &'a mut Vec<(SocketId, Verdict)>,
     out: &'a mut dyn FnMut(Signal),
 }

@@ -39,14 +39,14 @@ impl World {
     pub fn new() -> Self {
         let mut pipeline = Pipeline::new(Directory::of_addresses(), Selection::default(), true);
         for pid in 1..100 {
-            pipeline.causality.know(pid, Habit::Open);
+            pipeline.know(pid, Habit::Open);
         }
         Self { pipeline, spans: Vec::new(), now: 1_000_000_000, next: 0, conns: HashMap::new(), reads: HashMap::new() }
     }
 
     /// The process is known to work like this; otherwise nothing speaks for or against threads.
     pub fn habit(&mut self, pid: u32, habit: Habit) {
-        self.pipeline.causality.know(pid, habit);
+        self.pipeline.know(pid, habit);
     }
 
     pub fn pass(&mut self, nanos: u64) {

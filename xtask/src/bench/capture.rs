@@ -12,8 +12,8 @@ const OPEN: usize = 256;
 const EXCHANGES: u32 = 50;
 /// Payload of a full segment on Ethernet with TCP timestamps.
 const SEGMENT: usize = 1448;
-/// Bodies of HTTP responses, in turn.
-const BODIES: [usize; 5] = [2, 40, 180, 900, 2900];
+/// Bodies of HTTP responses, in turn: short answers, a page, an image. A packet has 600 bytes on average, as on the Internet.
+const BODIES: [usize; 5] = [2, 180, 900, 2900, 12_000];
 /// Nanoseconds between two packets.
 const STEP: u64 = 10_000;
 

@@ -54,7 +54,8 @@ pub struct Row {
 pub fn table(rows: &[Row]) -> String {
     let mut text = String::from("| measure | measured | must | goal | verdict |\n|---|---|---|---|---|\n");
     for row in rows {
-        text += &format!("| {} | {} | {} | {} | {} |\n", row.measure, row.measured, row.must, row.goal, row.verdict.name());
+        let cells = [&row.measure, &row.measured, row.must, row.goal, row.verdict.name()];
+        text.push_str(&["| ", &cells.join(" | "), " |\n"].concat());
     }
     text
 }

@@ -28,7 +28,7 @@ impl Server {
     /// nginx in one process that answers `return 200`.
     pub fn nginx(group: &Group, dir: &Path) -> Result<Self> {
         let port = free_port()?;
-        let listen: String = (1..=ADDRESSES).map(|last| format!("listen 127.0.0.{last}:{port} backlog=4096;\n")).collect();
+        let listen = (1..=ADDRESSES).fold(String::new(), |text, last| text + &format!("listen 127.0.0.{last}:{port} backlog=4096;\n"));
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {}/nginx-{name};\n", dir.display()))
             .concat();
@@ -179,7 +179,7 @@ mod tests {
     fn wrk_says_how_many_requests_were_answered() {
         let text = "Running 1s test @ http://127.0.0.1:80/\n  2 threads\n  73429 requests in 1.10s, 10.99MB read\nRequests/sec:  66752.3\n";
         assert_eq!(wrk_load(text), Some(Load { requests: 73429, time: Duration::from_millis(1100) }));
-        let minute = Load { requests: 60, time: Duration::from_secs(60) };
+        let minute = Load { requests: 60, time: Duration::from_mins(1) };
         assert_eq!(wrk_load("  60 requests in 1.00m, 1MB read"), Some(minute));
         assert_eq!(wrk_load("unable to connect"), None);
     }

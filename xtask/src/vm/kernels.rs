@@ -141,8 +141,8 @@ mod tests {
             sha256: "ab".into(),
             cpu: "max".into(),
         };
-        assert_eq!(parse("# why\n\n7.2 sid  linux 1-1 ab\n7.3 sid linux 1-1 ab\n").unwrap(), [kernel("7.2"), kernel("7.3")]);
-        let error = parse("7.2 sid linux 1-1 ab\n7.3 sid linux\n").unwrap_err();
+        assert_eq!(parse("# why\n\n7.2 sid  linux 1-1 ab max\n7.3 sid linux 1-1 ab max\n").unwrap(), [kernel("7.2"), kernel("7.3")]);
+        let error = parse("7.2 sid linux 1-1 ab max\n7.3 sid linux 1-1 ab\n").unwrap_err();
         assert_eq!(error.to_string(), "xtask/kernels.txt, line 2: expected series, suite, package, version, SHA-256 and CPU");
     }
 

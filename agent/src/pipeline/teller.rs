@@ -1,0 +1,153 @@
+//! The second half of the pipeline: what was heard becomes spans. Knows exchanges, processes and links, no bytes.
+use super::listener::Heard;
+use crate::capture::event::{Process, Sender, Thread};
+use crate::causality::class::Habit;
+use crate::causality::{Causality, Verdict};
+use crate::enrich::build;
+use crate::enrich::directory::Directory;
+use crate::enrich::span::{Resource, Span};
+use crate::exchange::{self, Exchanges, Progress};
+use crate::flow::Signal;
+use crate::selection::Selection;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Turns what was heard into spans.
+pub struct Teller {
+    exchanges: Exchanges,
+    linker: Linker,
+}
+
+/// From the progress of exchanges on.
+struct Linker {
+    causality: Causality,
+    builder: Builder,
+}
+
+/// From verdicts on.
+struct Builder {
+    directory: Directory,
+    selection: Selection,
+    spans: u64,
+}
+
+impl Teller {
+    pub(super) fn new(directory: Directory, selection: Selection, reads: bool) -> Self {
+        let builder = Builder { directory, selection, spans: 0 };
+        Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(), builder } }
+    }
+
+    /// Takes what was heard and gives the spans that it completes.
+    pub fn hear(&mut self, heard: Heard, each: &mut dyn FnMut(Span)) {
+        let Self { exchanges, linker } = self;
+        match heard {
+            Heard::Signal(signal) => self.signal(signal, each),
+            Heard::Connects { pid, comm } => {
+                linker.meet(pid);
+                linker.builder.directory.was_called(pid, &comm);
+            }
+            Heard::Process(change) => linker.process(change),
+            Heard::Time { now, sweep } => {
+                if sweep && let Some((pid, habit)) = linker.builder.directory.recheck() {
+                    linker.causality.know(pid, habit);
+                }
+                exchanges.tick(now, &mut |step| linker.progress(step, each));
+                let Linker { causality, builder } = linker;
+                causality.tick(now, &mut |verdict| builder.verdict(verdict, each));
+            }
+            Heard::Over(now) => {
+                exchanges.finish(now, &mut |step| linker.progress(step, each));
+                let Linker { causality, builder } = linker;
+                causality.finish(&mut |verdict| builder.verdict(verdict, each));
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: Signal, each: &mut dyn FnMut(Span)) {
+        let Self { exchanges, linker } = self;
+        exchanges.signal(signal, &mut |step| linker.progress(step, each));
+    }
+
+    pub(super) fn spans(&self) -> u64 {
+        self.linker.builder.spans
+    }
+
+    pub(super) fn counters(&self) -> exchange::Counters {
+        self.exchanges.counters()
+    }
+
+    pub(super) fn know(&mut self, pid: u32, habit: Habit) {
+        self.linker.causality.know(pid, habit);
+    }
+
+    pub(super) fn directory(&mut self) -> &mut Directory {
+        &mut self.linker.builder.directory
+    }
+}
+
+impl Linker {
+    fn progress(&mut self, step: Progress, each: &mut dyn FnMut(Span)) {
+        if let Some(thread) = thread_of(&step) {
+            self.meet(thread.pid);
+        }
+        let Self { causality, builder } = self;
+        causality.progress(step, &mut |verdict| builder.verdict(verdict, each));
+    }
+
+    /// Finds out how a process works before the first verdict on it.
+    fn meet(&mut self, pid: u32) {
+        if !self.causality.knows(pid) {
+            self.causality.know(pid, self.builder.directory.habit(pid));
+        }
+    }
+
+    fn process(&mut self, change: Process) {
+        match change {
+            Process::Forked { parent, child } => {
+                self.builder.selection.forked(parent, child);
+                self.causality.forget(child);
+            }
+            Process::Executed { pid } => self.causality.forget(pid),
+            Process::Exited { .. } => {}
+        }
+        self.builder.directory.changed(change);
+    }
+}
+
+impl Builder {
+    fn verdict(&mut self, verdict: Verdict, each: &mut dyn FnMut(Span)) {
+        let (span, pid) = match verdict {
+            Verdict::Merged(_) => return,
+            Verdict::Linked(linked) => {
+                let (opened, client, pid) = (Arc::clone(&linked.exchange.opened), linked.exchange.client, linked.pid);
+                let resource = self.resource(pid, opened.local, client);
+                let peer = linked.peer.map(|peer| self.resource(peer.pid, opened.remote, !client).service().to_owned());
+                (build::exchange_span(*linked, resource, peer, |at| self.directory.clock(at)), pid)
+            }
+            Verdict::ConnectFailed { opened, closed, link } => {
+                let pid = opened.opener.map(|opener| opener.thread.pid);
+                let resource = self.resource(pid, opened.local, true);
+                (build::failed_connect_span(&opened, &closed, link, resource, |at| self.directory.clock(at)), pid)
+            }
+        };
+        if self.selection.wants_span(pid) {
+            self.spans += 1;
+            each(span);
+        }
+    }
+
+    fn resource(&mut self, pid: Option<u32>, address: SocketAddr, client: bool) -> Arc<Resource> {
+        pid.and_then(|pid| self.directory.process(pid)).unwrap_or_else(|| self.directory.address(address, client))
+    }
+}
+
+/// The thread whose process this step is about, if it names one.
+fn thread_of(step: &Progress) -> Option<Thread> {
+    let of = |sender: Option<Sender>| sender.map(|sender| sender.thread);
+    match step {
+        Progress::Begun(begun) if begun.client => of(begun.asked.sender.or(begun.opener)),
+        Progress::Done(exchange) => exchange.read.map(|read| read.thread).or(exchange.answered.and_then(|answered| of(answered.sender))),
+        Progress::ConnectFailed { opened, .. } => of(opened.opener),
+        Progress::Begun(_) | Progress::Answered { .. } | Progress::Lost(_) => None,
+    }
+}
