@@ -1,6 +1,7 @@
 //! The exchanges that links are made between: look-up by socket and sequence number, by wire key, and who waits for whom.
 use super::ids::WireKey;
 use super::link::Link;
+use super::nodes::Nodes;
 use crate::capture::event::{LastRead, Nanos, SocketId, Thread};
 use crate::exchange::{Exchange, ExchangeId};
 use crate::flow::stream::{Point, seq_distance};
@@ -10,6 +11,11 @@ use std::collections::VecDeque;
 
 /// Exchanges looked at on one socket to find the one that was read: more than are ever unanswered but in a deep pipeline.
 const MAX_LOOK_BACK: usize = 64;
+
+/// Entries below which a collection keeps its room: it is half a megabyte of nodes.
+pub(super) const FEW: usize = 1024;
+/// Part of its room that a collection must use after a burst, else it gives most of it back.
+pub(super) const SPARSE: usize = 8;
 
 /// Forward evidence of a call: the request that its thread had read last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,19 @@ pub(super) enum Waited {
     Enough,
 }
 
+/// The first byte of a message, as far as links need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sight {
+    pub(super) at: Nanos,
+    pub(super) seq: u32,
+}
+
+impl From<Point> for Sight {
+    fn from(point: Point) -> Self {
+        Self { at: point.at, seq: point.seq }
+    }
+}
+
 /// One exchange.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -57,9 +76,9 @@ pub(super) struct Node {
     pub(super) key: WireKey,
     pub(super) socket: SocketId,
     pub(super) port: u16,
-    pub(super) asked: Point,
+    pub(super) asked: Sight,
     pub(super) context: Option<Box<TraceContext>>,
-    pub(super) answered: Option<Point>,
+    pub(super) answered: Option<Sight>,
     /// Who sent the call, or read the request.
     pub(super) thread: Option<Thread>,
     /// What the caller had read last when it sent the call.
@@ -85,7 +104,7 @@ pub(super) struct Node {
 /// The exchanges of the recent past.
 #[derive(Default)]
 pub(super) struct Graph {
-    nodes: FxHashMap<ExchangeId, Box<Node>>,
+    nodes: Nodes<Node>,
     sockets: FxHashMap<SocketId, VecDeque<ExchangeId>>,
     keys: FxHashMap<WireKey, [Option<ExchangeId>; 2]>,
 }
@@ -96,19 +115,19 @@ impl Graph {
     }
 
     pub(super) fn get(&self, id: ExchangeId) -> Option<&Node> {
-        self.nodes.get(&id).map(AsRef::as_ref)
+        self.nodes.get(id)
     }
 
     pub(super) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Node> {
-        self.nodes.get_mut(&id).map(AsMut::as_mut)
+        self.nodes.get_mut(id)
     }
 
     /// Adds a node and joins it with the other end of its connection, if that is known.
-    pub(super) fn add(&mut self, id: ExchangeId, mut node: Box<Node>) {
+    pub(super) fn add(&mut self, id: ExchangeId, mut node: Node) {
         let ends = self.keys.entry(node.key).or_default();
         ends[usize::from(node.client)] = Some(id);
         node.peer = ends[usize::from(!node.client)];
-        if let Some(peer) = node.peer.and_then(|peer| self.nodes.get_mut(&peer)) {
+        if let Some(peer) = node.peer.and_then(|peer| self.nodes.get_mut(peer)) {
             peer.peer = Some(id);
         }
         self.sockets.entry(node.socket).or_default().push_back(id);
@@ -116,8 +135,8 @@ impl Graph {
     }
 
     /// Forgets a node.
-    pub(super) fn remove(&mut self, id: ExchangeId) -> Option<Box<Node>> {
-        let node = self.nodes.remove(&id)?;
+    pub(super) fn remove(&mut self, id: ExchangeId) -> Option<Node> {
+        let node = self.nodes.remove(id)?;
         if let Some(ids) = self.sockets.get_mut(&node.socket) {
             if ids.front() == Some(&id) {
                 ids.pop_front();
@@ -138,6 +157,17 @@ impl Graph {
             }
         }
         Some(node)
+    }
+
+    /// Gives back the room that a burst needed.
+    pub(super) fn shrink(&mut self) {
+        self.nodes.shrink();
+        if self.keys.capacity() > SPARSE * self.keys.len().max(FEW) {
+            self.keys.shrink_to_fit();
+        }
+        if self.sockets.capacity() > SPARSE * self.sockets.len().max(FEW) {
+            self.sockets.shrink_to_fit();
+        }
     }
 
     /// The exchange whose request (at a server) or response (at a client) a thread had read up to `read`: the newest one on that

@@ -8,6 +8,7 @@ pub mod class;
 mod graph;
 pub mod ids;
 pub mod link;
+mod nodes;
 mod rules;
 
 use crate::capture::event::{Closed, Nanos, Opened, Sender, SocketId, Thread};
@@ -141,7 +142,7 @@ impl Causality {
             }
             Progress::Answered { id, first } => {
                 if let Some(node) = self.graph.get_mut(id) {
-                    node.answered = Some(first);
+                    node.answered = Some(first.into());
                 }
             }
             Progress::Done(exchange) => self.done(exchange),
@@ -180,6 +181,12 @@ impl Causality {
             self.drop_node(id);
         }
         self.settle(out);
+        self.graph.shrink();
+        for queue in [&mut self.peers_due, &mut self.holds_due, &mut self.told] {
+            if queue.capacity() > graph::SPARSE * queue.len().max(graph::FEW) {
+                queue.shrink_to_fit();
+            }
+        }
     }
 
     /// The input has ended: everything that is over is told.
@@ -202,7 +209,7 @@ impl Causality {
             key: WireKey::from(asked),
             socket,
             port,
-            asked,
+            asked: asked.into(),
             context,
             answered: None,
             thread: caller.map(|caller| caller.thread),
@@ -219,7 +226,7 @@ impl Causality {
             waiters: Vec::new(),
             exchange: None,
         };
-        self.graph.add(id, Box::new(node));
+        self.graph.add(id, node);
         if !client {
             self.unfinished.entry(port).or_default().push(id);
         }
@@ -249,7 +256,7 @@ impl Causality {
         let Some(node) = self.graph.get_mut(id) else { return };
         node.done = true;
         node.over = over;
-        node.answered = exchange.answered.or(node.answered);
+        node.answered = exchange.answered.map(Into::into).or(node.answered);
         node.read = exchange.read.map(|read| (read.at, read.thread));
         let client = node.client;
         let (asked, socket, port, read) = (node.asked.at, node.socket, node.port, node.read);
@@ -353,8 +360,8 @@ impl Causality {
             over: peer.over,
         });
         let (mut link, over) = (link.clone(), node.over);
-        let caller = node.thread.filter(|thread| node.client && self.is_busy(*thread, node.asked.at));
-        if let (Evidence::None(Reason::Root), Some(caller)) = (link.evidence, caller) {
+        let orphan = node.client && link.evidence == Evidence::None(Reason::Root);
+        if let Some(caller) = node.thread.filter(|thread| orphan && self.is_busy(*thread, node.asked.at)) {
             // In such a runtime it was no hand-over that one could have followed.
             let migrating = self.processes.get(&caller.pid).is_some_and(|process| process.habit == Habit::Migrating);
             link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });

@@ -15,8 +15,9 @@ use std::sync::Arc;
 const ENETUNREACH: u32 = 101;
 const EHOSTUNREACH: u32 = 113;
 
-/// Attributes that a span has at most beside those of its protocol, so that their list is allocated once.
-const OWN_ATTRIBUTES: usize = 18;
+/// Attributes that a span usually has beside those of its protocol: with those of HTTP, the list is allocated once, and just below
+/// the size from which on the C library's allocator tidies up first.
+const OWN_ATTRIBUTES: usize = 12;
 
 /// Builds the span of an exchange; `peer` is the name of the service at the other end. `clock` turns a source's time into
 /// nanoseconds since 1970 UTC.
@@ -32,8 +33,10 @@ pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<Strin
         let response = response.as_ref()?;
         if exchange.client { response.client_error.clone() } else { response.server_error.clone() }
     });
-    let mut attributes = Vec::with_capacity(asked.len() + answered.len() + OWN_ATTRIBUTES);
-    attributes.extend(asked.into_iter().chain(answered).filter(|attribute| attribute.on == On::Both || attribute.on == side));
+    let ours = |attribute: &Attribute| attribute.on == On::Both || attribute.on == side;
+    let count = asked.iter().chain(&answered).filter(|attribute| ours(attribute)).count();
+    let mut attributes = Vec::with_capacity(count + OWN_ATTRIBUTES);
+    attributes.extend(asked.into_iter().chain(answered).filter(ours));
     addresses(&mut attributes, &exchange);
     add(&mut attributes, semconv::WIRESPAN_PROTOCOL, exchange.protocol);
     if let Some(name) = peer {

@@ -21,7 +21,6 @@ struct Half {
     lane: Lane,
     /// Sequence number of the FIN, once seen.
     fin: Option<u32>,
-    finished: bool,
 }
 
 enum Phase {
@@ -78,7 +77,7 @@ impl Connection {
         if segment.flags & tcp_flag::FIN != 0 {
             half.fin = Some(segment.seq.wrapping_add(segment.len));
         }
-        if half.fin.is_some() && half.fin == half.stream.next() && !half.finished {
+        if half.fin.is_some() && half.fin == half.stream.next() && !half.lane.finished {
             self.finish_half(segment.direction, shared);
         }
         let half = &self.halves[index(segment.direction)];
@@ -93,7 +92,7 @@ impl Connection {
     /// The connection is over.
     pub(super) fn finish(&mut self, shared: &mut Shared<'_>) {
         for direction in [Direction::In, Direction::Out] {
-            if !self.halves[index(direction)].finished {
+            if !self.halves[index(direction)].lane.finished {
                 self.advance(direction, shared, Stream::finish);
                 self.finish_half(direction, shared);
             }
@@ -200,8 +199,8 @@ impl Connection {
     }
 
     fn finish_half(&mut self, direction: Direction, shared: &mut Shared<'_>) {
-        let Half { stream, lane, finished, .. } = &mut self.halves[index(direction)];
-        *finished = true;
+        let Half { stream, lane, .. } = &mut self.halves[index(direction)];
+        lane.finished = true;
         let outcome = match &mut self.phase {
             Phase::Decoding { protocol, decoder, client, .. } => lane.finish(
                 stream,

@@ -30,6 +30,7 @@ struct Open {
 
 /// The decoding state of one direction.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other, and there is one such state per direction")]
 pub(super) struct Lane {
     /// Bytes that were not taken yet.
     pub(super) pending: Vec<u8>,
@@ -46,6 +47,8 @@ pub(super) struct Lane {
     pub(super) dropping: bool,
     /// Bytes were understood, or lost: what comes next is not the first that this side has said.
     pub(super) begun: bool,
+    /// Nothing follows.
+    pub(super) finished: bool,
 }
 
 /// Who decodes, for whom, and where messages go.

@@ -64,6 +64,12 @@ pub struct Stream {
     /// Offset of that byte.
     offset: u64,
     marks: VecDeque<Mark>,
+    /// Segments behind a hole: none, or some. Few streams ever have one, so it costs the others a word.
+    behind: Option<Box<Behind>>,
+}
+
+#[derive(Debug, Default)]
+struct Behind {
     held: Vec<Held>,
 }
 
@@ -89,7 +95,7 @@ impl Stream {
     /// Whether segments are held behind a hole.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        !self.held.is_empty()
+        self.behind.is_some()
     }
 
     /// The first byte will have sequence number `seq`: the SYN before it was seen.
@@ -124,8 +130,8 @@ impl Stream {
 
     /// The receiver has acknowledged everything before `ack`: a hole before it will not be filled any more.
     pub fn acknowledged(&mut self, ack: u32, each: &mut dyn FnMut(&mut Self, Piece<'_>)) {
-        while let (Some(next), false) = (self.next, self.held.is_empty()) {
-            let start = self.held.iter().map(|held| seq_distance(held.seq, next)).min().unwrap_or(0);
+        while let (Some(next), true) = (self.next, self.is_waiting()) {
+            let start = self.held().iter().map(|held| seq_distance(held.seq, next)).min().unwrap_or(0);
             if start <= 0 || seq_distance(ack, next) < start {
                 return;
             }
@@ -135,7 +141,7 @@ impl Stream {
 
     /// Nothing follows: what was held is handed out, with the holes before it.
     pub fn finish(&mut self, each: &mut dyn FnMut(&mut Self, Piece<'_>)) {
-        while !self.held.is_empty() {
+        while self.is_waiting() {
             self.give_up_hole(each);
         }
     }
@@ -189,22 +195,32 @@ impl Stream {
     }
 
     fn hold(&mut self, segment: &Segment<'_>, point: Point) {
-        let known = self.held.iter().any(|held| held.seq == segment.seq && held.len >= segment.len);
+        let known = self.held().iter().any(|held| held.seq == segment.seq && held.len >= segment.len);
         if !known {
-            self.held.push(Held { at: segment.at, seq: segment.seq, len: segment.len, bytes: segment.bytes.to_vec(), point });
+            self.behind.get_or_insert_default().held.push(Held {
+                at: segment.at,
+                seq: segment.seq,
+                len: segment.len,
+                bytes: segment.bytes.to_vec(),
+                point,
+            });
         }
     }
 
+    fn held(&self) -> &[Held] {
+        self.behind.as_ref().map_or(&[], |behind| &behind.held)
+    }
+
     fn held_too_much(&self, now: Nanos) -> bool {
-        self.held.len() > MAX_HELD_SEGMENTS
-            || self.held.iter().map(|held| held.bytes.len()).sum::<usize>() > MAX_HELD_BYTES
-            || self.held.first().is_some_and(|oldest| now.saturating_sub(oldest.at) > MAX_HOLE_AGE)
+        self.held().len() > MAX_HELD_SEGMENTS
+            || self.held().iter().map(|held| held.bytes.len()).sum::<usize>() > MAX_HELD_BYTES
+            || self.held().first().is_some_and(|oldest| now.saturating_sub(oldest.at) > MAX_HOLE_AGE)
     }
 
     /// Steps over the first hole and delivers what lies behind it.
     fn give_up_hole(&mut self, each: &mut dyn FnMut(&mut Self, Piece<'_>)) {
         let Some(next) = self.next else { return };
-        let Some(first) = self.held.iter().min_by_key(|held| seq_distance(held.seq, next)) else { return };
+        let Some(first) = self.held().iter().min_by_key(|held| seq_distance(held.seq, next)) else { return };
         let hole = seq_distance(first.seq, next);
         if hole > 0 {
             let point = first.point;
@@ -215,9 +231,12 @@ impl Stream {
 
     /// Delivers held segments that are in order now.
     fn release(&mut self, each: &mut dyn FnMut(&mut Self, Piece<'_>)) {
-        while let Some(next) = self.next {
-            let Some(index) = self.held.iter().position(|held| seq_distance(held.seq, next) <= 0) else { return };
-            let held = self.held.swap_remove(index);
+        while let (Some(next), Some(behind)) = (self.next, &mut self.behind) {
+            let Some(index) = behind.held.iter().position(|held| seq_distance(held.seq, next) <= 0) else { return };
+            let held = behind.held.swap_remove(index);
+            if behind.held.is_empty() {
+                self.behind = None;
+            }
             self.deliver(held.seq, held.len, &held.bytes, held.point, each);
         }
     }

@@ -78,7 +78,11 @@ pub fn asked(resource: &Arc<Resource>) -> Span {
             Attribute::both(s::WIRESPAN_NETWORK_NS, 300_000),
             Attribute::both(s::WIRESPAN_CONNECT_NS, 1_100_000),
             Attribute::both(s::WIRESPAN_LINK_PROVISIONAL, true),
-            Attribute { key: "tags", value: Value::Texts(vec!["a".to_owned(), String::new()]), on: crate::protocol::attribute::On::Both },
+            Attribute {
+                key: "tags",
+                value: Value::Texts(Box::new(["a".to_owned(), String::new()])),
+                on: crate::protocol::attribute::On::Both,
+            },
         ],
         status: Status::Error(Cow::Borrowed("wrong kind of value")),
         ..served(resource)
@@ -90,7 +94,7 @@ fn values() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::from),
         any::<i64>().prop_map(Value::Int),
         any::<bool>().prop_map(Value::Bool),
-        prop::collection::vec(any::<String>(), 0..4).prop_map(Value::Texts),
+        prop::collection::vec(any::<String>(), 0..4).prop_map(|texts| Value::Texts(texts.into())),
     ]
 }
 
