@@ -69,36 +69,46 @@ impl From<Point> for Sight {
     }
 }
 
-/// One exchange.
+/// One exchange. First comes what it takes to forget it: thousands are forgotten each second, long after they were looked at last, and
+/// every line of memory that has to be fetched for that costs as much as a hundred instructions.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Node {
-    pub(super) client: bool,
     pub(super) key: WireKey,
     pub(super) socket: SocketId,
-    pub(super) port: u16,
-    pub(super) asked: Sight,
+    pub(super) waiters: Vec<ExchangeId>,
+    /// The exchange, from its end until it is told.
+    pub(super) exchange: Option<Box<Exchange>>,
     pub(super) context: Option<Box<TraceContext>>,
+    pub(super) port: u16,
+    pub(super) client: bool,
+    pub(super) done: bool,
+    pub(super) waited: Waited,
+    pub(super) link: Option<Link>,
+    pub(super) asked: Sight,
     pub(super) answered: Option<Sight>,
+    /// The same request at the other end of its connection.
+    pub(super) peer: Option<ExchangeId>,
     /// Who sent the call, or read the request.
     pub(super) thread: Option<Thread>,
-    /// What the caller had read last when it sent the call.
-    pub(super) last_read: Option<LastRead>,
     /// What the caller was at when it sent the call.
     pub(super) sent: Forward,
     /// For the first call of a connection: what the caller was at when it connected.
     pub(super) connected: Option<Forward>,
+    pub(super) read: Option<(Nanos, Thread)>,
+    pub(super) over: Nanos,
+    /// What the caller had read last when it sent the call.
+    pub(super) last_read: Option<LastRead>,
     /// The request whose response followed from the call's answer.
     pub(super) backward: Option<ExchangeId>,
-    pub(super) read: Option<(Nanos, Thread)>,
-    pub(super) done: bool,
-    pub(super) over: Nanos,
-    pub(super) waited: Waited,
-    /// The same request at the other end of its connection.
-    pub(super) peer: Option<ExchangeId>,
-    pub(super) link: Option<Link>,
+}
+
+/// What is left to do for a node that is forgotten.
+#[derive(Debug)]
+pub(super) struct Forgotten {
     pub(super) waiters: Vec<ExchangeId>,
-    /// The exchange, from its end until it is told.
-    pub(super) exchange: Option<Box<Exchange>>,
+    /// The port of a request that was not finished.
+    pub(super) unfinished: Option<u16>,
 }
 
 /// The exchanges of the recent past.
@@ -134,29 +144,43 @@ impl Graph {
         self.nodes.insert(id, node);
     }
 
+    /// Nothing will come of the node any more.
+    pub(super) fn settle(&mut self, id: ExchangeId) {
+        self.nodes.settle(id);
+    }
+
+    /// Whether something may still come of the node.
+    pub(super) fn is_open(&self, id: ExchangeId) -> bool {
+        self.nodes.is_open(id)
+    }
+
     /// Forgets a node.
-    pub(super) fn remove(&mut self, id: ExchangeId) -> Option<Node> {
-        let node = self.nodes.remove(id)?;
-        if let Some(ids) = self.sockets.get_mut(&node.socket) {
+    pub(super) fn remove(&mut self, id: ExchangeId) -> Option<Forgotten> {
+        let node = self.nodes.get_mut(id)?;
+        let (key, socket, client) = (node.key, node.socket, node.client);
+        let unfinished = (!client && !node.done).then_some(node.port);
+        let waiters = std::mem::take(&mut node.waiters);
+        self.nodes.remove(id);
+        if let Some(ids) = self.sockets.get_mut(&socket) {
             if ids.front() == Some(&id) {
                 ids.pop_front();
             } else if let Some(index) = ids.iter().position(|other| *other == id) {
                 ids.remove(index);
             }
             if ids.is_empty() {
-                self.sockets.remove(&node.socket);
+                self.sockets.remove(&socket);
             }
         }
-        if let Some(ends) = self.keys.get_mut(&node.key) {
-            let end = &mut ends[usize::from(node.client)];
+        if let Some(ends) = self.keys.get_mut(&key) {
+            let end = &mut ends[usize::from(client)];
             if *end == Some(id) {
                 *end = None;
             }
             if ends.iter().all(Option::is_none) {
-                self.keys.remove(&node.key);
+                self.keys.remove(&key);
             }
         }
-        Some(node)
+        Some(Forgotten { waiters, unfinished })
     }
 
     /// Gives back the room that a burst needed.

@@ -16,7 +16,7 @@ use crate::exchange::{Begun, Exchange, ExchangeId, Progress};
 use crate::flow::stream::Point;
 use crate::protocol::Kind;
 use class::{Habit, Process};
-use graph::{Candidate, Forward, Graph, Node, Waited};
+use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
 use rustc_hash::FxHashMap;
@@ -82,8 +82,8 @@ pub enum Verdict {
 }
 
 /// The causal graph of one source.
-#[derive(Default)]
 pub struct Causality {
+    memory: Nanos,
     graph: Graph,
     processes: FxHashMap<u32, Process>,
     peers_due: VecDeque<(Nanos, ExchangeId)>,
@@ -95,10 +95,20 @@ pub struct Causality {
 }
 
 impl Causality {
-    /// Nothing is known yet.
+    /// Nothing is known yet. `threads` says whether the source names threads at all: where it does not, nobody but the other end of
+    /// its connection will ask for an exchange that was told.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(threads: bool) -> Self {
+        Self {
+            memory: if threads { MEMORY } else { PEER_WAIT },
+            graph: Graph::default(),
+            processes: FxHashMap::default(),
+            peers_due: VecDeque::new(),
+            holds_due: VecDeque::new(),
+            told: VecDeque::new(),
+            unfinished: FxHashMap::default(),
+            retry: Vec::new(),
+        }
     }
 
     /// Whether `pid`'s habit was told.
@@ -161,12 +171,12 @@ impl Causality {
     /// Time has passed.
     pub fn tick(&mut self, now: Nanos, out: &mut dyn FnMut(Verdict)) {
         while self.peers_due.front().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, id)) = self.peers_due.pop_front() {
+            if let Some((_, id)) = self.peers_due.pop_front().filter(|(_, id)| self.graph.is_open(*id)) {
                 self.waited(id, Waited::ForPeer);
             }
         }
         while let Some((due, id)) = self.holds_due.front().copied() {
-            let held = self.graph.get(id).is_some_and(|node| node.exchange.is_some());
+            let held = self.graph.is_open(id);
             if held && due > now && self.graph.len() <= MAX_NODES {
                 break;
             }
@@ -367,7 +377,8 @@ impl Causality {
             link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });
         }
         let Some(exchange) = self.graph.get_mut(id).and_then(|node| node.exchange.take()) else { return };
-        self.told.push_back((over.saturating_add(MEMORY), id));
+        self.graph.settle(id);
+        self.told.push_back((over.saturating_add(self.memory), id));
         out(if merged { Verdict::Merged(id) } else { Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })) });
     }
 
@@ -380,10 +391,10 @@ impl Causality {
     }
 
     fn drop_node(&mut self, id: ExchangeId) {
-        let Some(mut node) = self.graph.remove(id) else { return };
-        if let Some(ids) = self.unfinished.get_mut(&node.port).filter(|_| !node.done && !node.client) {
+        let Some(Forgotten { mut waiters, unfinished }) = self.graph.remove(id) else { return };
+        if let Some(ids) = unfinished.and_then(|port| self.unfinished.get_mut(&port)) {
             ids.retain(|other| *other != id);
         }
-        self.retry.append(&mut node.waiters);
+        self.retry.append(&mut waiters);
     }
 }

@@ -6,9 +6,17 @@ use super::graph::{FEW, SPARSE};
 use crate::exchange::ExchangeId;
 use rustc_hash::FxHashMap;
 
+/// Where a node lies.
+#[derive(Clone, Copy)]
+struct Place {
+    slot: u32,
+    /// Nothing will come of the node any more. It stands here so that nobody has to look at a node to find out that he need not.
+    settled: bool,
+}
+
 /// The nodes.
 pub(super) struct Nodes<N> {
-    places: FxHashMap<ExchangeId, u32>,
+    places: FxHashMap<ExchangeId, Place>,
     slots: Vec<Option<N>>,
     free: Vec<u32>,
 }
@@ -25,29 +33,43 @@ impl<N> Nodes<N> {
     }
 
     pub(super) fn get(&self, id: ExchangeId) -> Option<&N> {
-        self.slots.get(*self.places.get(&id)? as usize)?.as_ref()
+        self.slots.get(self.places.get(&id)?.slot as usize)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, id: ExchangeId) -> Option<&mut N> {
-        self.slots.get_mut(*self.places.get(&id)? as usize)?.as_mut()
+        self.slots.get_mut(self.places.get(&id)?.slot as usize)?.as_mut()
     }
 
     /// Adds a node under an id that is new.
     pub(super) fn insert(&mut self, id: ExchangeId, node: N) {
         // The place left last is the one that is still in the CPU's cache.
-        let place = self.free.pop().unwrap_or(self.slots.len() as u32);
-        match self.slots.get_mut(place as usize) {
-            Some(slot) => *slot = Some(node),
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
+        match self.slots.get_mut(slot as usize) {
+            Some(place) => *place = Some(node),
             None => self.slots.push(Some(node)),
         }
-        self.places.insert(id, place);
+        self.places.insert(id, Place { slot, settled: false });
     }
 
-    pub(super) fn remove(&mut self, id: ExchangeId) -> Option<N> {
-        let place = self.places.remove(&id)?;
-        let node = self.slots.get_mut(place as usize)?.take();
-        self.free.push(place);
-        node
+    /// Nothing will come of the node any more.
+    pub(super) fn settle(&mut self, id: ExchangeId) {
+        if let Some(place) = self.places.get_mut(&id) {
+            place.settled = true;
+        }
+    }
+
+    /// Whether something may still come of the node.
+    pub(super) fn is_open(&self, id: ExchangeId) -> bool {
+        self.places.get(&id).is_some_and(|place| !place.settled)
+    }
+
+    /// Forgets a node where it lies: most of it has long left the CPU's cache, and need not come back for that.
+    pub(super) fn remove(&mut self, id: ExchangeId) {
+        let Some(Place { slot, .. }) = self.places.remove(&id) else { return };
+        if let Some(node) = self.slots.get_mut(slot as usize) {
+            *node = None;
+            self.free.push(slot);
+        }
     }
 
     /// Gives back the room that a burst needed: moves the nodes together, into as much memory as they take.
@@ -57,8 +79,8 @@ impl<N> Nodes<N> {
         }
         let mut slots = Vec::with_capacity(self.places.len());
         for place in self.places.values_mut() {
-            let node = self.slots.get_mut(*place as usize).and_then(Option::take);
-            *place = slots.len() as u32;
+            let node = self.slots.get_mut(place.slot as usize).and_then(Option::take);
+            place.slot = slots.len() as u32;
             slots.push(node);
         }
         self.slots = slots;
@@ -79,7 +101,8 @@ mod tests {
             let (mut nodes, mut model) = (Nodes::default(), BTreeMap::new());
             for (number, (id, goes)) in steps.into_iter().enumerate() {
                 if goes {
-                    prop_assert_eq!(nodes.remove(ExchangeId(id)), model.remove(&id));
+                    nodes.remove(ExchangeId(id));
+                    model.remove(&id);
                 } else if let std::collections::btree_map::Entry::Vacant(place) = model.entry(id) {
                     place.insert(number);
                     nodes.insert(ExchangeId(id), number);
@@ -97,8 +120,10 @@ mod tests {
         let mut nodes = Nodes::default();
         let burst = (SPARSE * FEW * 2) as u64;
         (0..burst).for_each(|id| nodes.insert(ExchangeId(id), id));
-        (0..burst).filter(|id| id % 1000 != 7).for_each(|id| assert_eq!(nodes.remove(ExchangeId(id)), Some(id)));
+        (0..burst).filter(|id| id % 1000 != 7).for_each(|id| nodes.remove(ExchangeId(id)));
+        nodes.settle(ExchangeId(7));
         nodes.shrink();
+        assert_eq!([7, 8, 1007].map(|id| nodes.is_open(ExchangeId(id))), [false, false, true]);
         assert!(nodes.slots.capacity() < FEW);
         let left: Vec<u64> = (0..burst).filter_map(|id| nodes.get(ExchangeId(id)).copied()).collect();
         assert_eq!(left, (0..burst).filter(|id| id % 1000 == 7).collect::<Vec<_>>());

@@ -63,12 +63,15 @@ impl Session {
         let (listener, teller) = self.pipeline.halves();
         let export = &mut self.export;
         let (say, batches) = sync_channel::<Vec<Heard>>(BATCHES);
+        // Empty batches go back: memory that one thread takes and another frees costs both of them most.
+        let (give_back, empty) = sync_channel(BATCHES);
         thread::scope(|scope| {
             scope.spawn(move || {
-                for batch in batches {
-                    for heard in batch {
+                for mut batch in batches {
+                    for heard in batch.drain(..) {
                         teller.hear(heard, &mut |span| export.submit(&span));
                     }
+                    let _ = give_back.try_send(batch);
                     export.tick(Instant::now());
                     tell(&export.take_notices());
                 }
@@ -78,7 +81,8 @@ impl Session {
                 let used = listener.event(event, &mut |heard| batch.push(heard));
                 if batch.len() >= BATCH {
                     // Nobody hears it only if the other half has panicked, which the end of the scope makes this thread's panic.
-                    let _ = say.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+                    let next = empty.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH));
+                    let _ = say.send(std::mem::replace(&mut batch, next));
                     // A file cannot be told anything.
                     listener.take_verdicts().for_each(drop);
                     listener.take_closed().for_each(drop);

@@ -10,13 +10,16 @@ use std::sync::Arc;
 /// giving memory back and asking for it again costs more than it saves.
 const KEPT_BUFFER: usize = 16 << 10;
 
+/// Room for the schema, the scope and the lengths around a resource, in bytes.
+const AROUND: usize = 320;
+
 /// Something that turns spans into bytes that can leave.
 pub trait Encode: Send {
     /// Adds a span.
     fn push(&mut self, span: &Span);
     /// Spans added since the last [`Encode::take`].
     fn spans(&self) -> u64;
-    /// Bytes that [`Encode::take`] would give, to within a hundred per resource.
+    /// Bytes that [`Encode::take`] would give, to within some hundreds per resource.
     fn bytes(&self) -> usize;
     /// Everything that was added, as one unit: a request, a line, some lines. Empty if nothing was added.
     fn take(&mut self) -> Vec<u8>;
@@ -91,8 +94,7 @@ impl<F: Format> Encode for Grouped<F> {
         if self.spans == 0 {
             return Vec::new();
         }
-        // The hundred bytes are the schema, the scope and the lengths around a resource.
-        let mut out = Vec::with_capacity(self.bytes + 128 * self.groups.len());
+        let mut out = Vec::with_capacity(self.bytes + AROUND * self.groups.len());
         self.groups.retain(|group| !group.spans.is_empty());
         F::request(self.groups.iter().map(|group| (group.head.as_slice(), group.spans.as_slice())), &mut out);
         self.index.clear();

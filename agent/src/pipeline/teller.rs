@@ -34,7 +34,7 @@ struct Builder {
 impl Teller {
     pub(super) fn new(directory: Directory, selection: Selection, reads: bool) -> Self {
         let builder = Builder { directory, selection, spans: 0 };
-        Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(), builder } }
+        Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(reads), builder } }
     }
 
     /// Takes what was heard and gives the spans that it completes.
