@@ -30,10 +30,10 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Stages without any state. `reads` says whether the source reports reads.
+    /// Stages without any state. `reads` says whether the source is a kernel: that it reports reads, and obeys verdicts.
     #[must_use]
     pub fn new(directory: Directory, selection: Selection, reads: bool) -> Self {
-        Self { listener: Listener::new(selection.clone()), teller: Teller::new(directory, selection, reads) }
+        Self { listener: Listener::new(selection.clone(), reads), teller: Teller::new(directory, selection, reads) }
     }
 
     /// Takes one event, gives the spans that it completes, and says whether the event was of use.

@@ -6,9 +6,9 @@ use crate::enrich::directory::Directory;
 use crate::enrich::span::{Span, SpanKind};
 use crate::protocol::attribute::Value;
 use crate::selection::Selection;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use wirespan_abi::tcp_flag;
+use wirespan_abi::{tcp_flag, verdict};
 
 /// A connection as both ends see it.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,13 @@ struct Ends {
 
 pub struct World {
     pipeline: Pipeline,
+    /// Where the programs are.
+    client: [u8; 4],
+    server: [u8; 4],
+    /// Sockets whose arrivals the kernel does not tell.
+    mirrored: HashSet<SocketId>,
+    /// Arrivals that were not told.
+    pub untold: u32,
     pub spans: Vec<Span>,
     now: u64,
     next: u64,
@@ -41,7 +48,14 @@ impl World {
         for pid in 1..100 {
             pipeline.know(pid, Habit::Open);
         }
-        Self { pipeline, spans: Vec::new(), now: 1_000_000_000, next: 0, conns: HashMap::new(), reads: HashMap::new() }
+        let (client, server) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        let (mirrored, conns, reads) = (HashSet::new(), HashMap::new(), HashMap::new());
+        Self { pipeline, client, server, mirrored, untold: 0, spans: Vec::new(), now: 1_000_000_000, next: 0, conns, reads }
+    }
+
+    /// The same, with all programs on one host and talking over loopback.
+    pub fn on_loopback() -> Self {
+        Self { client: [127, 0, 0, 1], server: [127, 0, 0, 1], ..Self::new() }
     }
 
     /// The process is known to work like this; otherwise nothing speaks for or against threads.
@@ -58,6 +72,13 @@ impl World {
     fn tell(&mut self, event: &Event<'_>) {
         let spans = &mut self.spans;
         let _ = self.pipeline.event(event, &mut |span| spans.push(span));
+        for (socket, verdict) in self.pipeline.take_verdicts() {
+            if verdict.flags & verdict::MIRRORED == 0 {
+                self.mirrored.remove(&socket);
+            } else {
+                self.mirrored.insert(socket);
+            }
+        }
         self.now += 1000;
     }
 
@@ -65,8 +86,8 @@ impl World {
     pub fn connect(&mut self, by: Thread, port: u16) -> Conn {
         self.next += 2;
         let conn = Conn { client: SocketId(self.next), server: SocketId(self.next + 1) };
-        let from = SocketAddr::from(([127, 0, 0, 1], 40_000 + self.next as u16));
-        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        let from = SocketAddr::from((self.client, 40_000 + self.next as u16));
+        let to = SocketAddr::from((self.server, port));
         let opener = Some(Sender { thread: by, last_read: self.reads.get(&by).copied() });
         let client = Opened {
             at: self.now,
@@ -116,7 +137,13 @@ impl World {
             srtt_us: 0,
             retransmits: 0,
         };
+        // It arrives before anybody has looked at what was told of its leaving.
+        let mirrored = self.mirrored.contains(&to);
         self.tell(&Event::Segment(out));
+        if mirrored {
+            self.untold += 1;
+            return;
+        }
         let arrived = Segment { at: self.now, socket: to, direction: Direction::In, sender: None, ..out };
         self.tell(&Event::Segment(arrived));
     }
