@@ -74,8 +74,8 @@ pub enum Verdict {
     Linked(Box<Linked>),
     /// The server's end of a database exchange is told by its client's span.
     Merged(ExchangeId),
-    /// No span is made: the process traces itself.
-    Skipped,
+    /// No span is made, because this process traces itself.
+    Skipped(Option<u32>),
     /// A connection could not be made.
     ConnectFailed {
         /// Its socket.
@@ -186,8 +186,8 @@ impl Causality {
             Progress::Done(exchange) => self.done(exchange),
             Progress::Lost(id) => self.drop_node(id),
             Progress::ConnectFailed { opened, closed } => {
-                if opened.opener.is_some_and(|opener| self.skips(opener.thread.pid)) {
-                    out(Verdict::Skipped);
+                if let Some(pid) = opened.opener.map(|opener| opener.thread.pid).filter(|pid| self.skips(*pid)) {
+                    out(Verdict::Skipped(Some(pid)));
                     return;
                 }
                 let (trace_id, span_id) = ids::of_failed_connect(opened.socket.0, opened.at);
@@ -423,7 +423,7 @@ impl Causality {
         self.told.push_back((over.saturating_add(self.memory), id));
         out(match (merged, told) {
             (true, _) => Verdict::Merged(id),
-            (false, false) => Verdict::Skipped,
+            (false, false) => Verdict::Skipped(pid),
             (false, true) => Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })),
         });
     }

@@ -164,7 +164,8 @@ impl TraceContext {
         self.same_trace(other) && (self.parent == other.parent || self.parent.is_none() || other.parent.is_none())
     }
 
-    /// Takes over what a context that agrees with this one knows besides: the upper half of the trace id, the span, the decision.
+    /// Takes over what a context that agrees with this one knows besides: the upper half of the trace id, the span, the decision, the
+    /// state.
     pub fn complete(&mut self, other: &Self) {
         if u128::from_be_bytes(self.trace_id) >> 64 == 0 {
             self.trace_id = other.trace_id;
@@ -172,6 +173,10 @@ impl TraceContext {
         self.parent = self.parent.or(other.parent);
         if self.sampling == Sampling::Deferred {
             self.sampling = other.sampling;
+        }
+        self.random |= other.random;
+        if self.state.is_none() {
+            self.state.clone_from(&other.state);
         }
     }
 }
@@ -298,7 +303,12 @@ mod tests {
     #[test]
     fn a_context_without_a_span_or_a_decision_is_completed_by_one_that_has_them() {
         let mut alone = TraceContext::new(Format::XRay, TRACE, None, Sampling::Deferred).expect("not zero");
-        let whole = TraceContext { sampling: Sampling::Denied, ..context(Format::B3, TRACE, SPAN) };
+        let whole = TraceContext {
+            sampling: Sampling::Denied,
+            random: true,
+            state: Some("a=1".into()),
+            ..context(Format::TraceContext, TRACE, SPAN)
+        };
         assert!(alone.agrees(&whole));
         alone.complete(&whole);
         assert_eq!(alone, TraceContext { format: Format::XRay, ..whole });
