@@ -27,7 +27,7 @@ Examples:
   wirespan --port 6379 --duration 10s --otlp-file spans.jsonl
   wirespan pcap --otlp-file - capture.pcapng  spans of a capture, without root
 
-Environment: OTEL_EXPORTER_OTLP_* and OTEL_BSP_SCHEDULE_DELAY as the OpenTelemetry specification has them.
+Environment: OTEL_EXPORTER_OTLP_*, OTEL_BSP_SCHEDULE_DELAY and OTEL_PROPAGATORS as the OpenTelemetry specification has them.
 
 Exit status: 0 done, 1 failure, 2 usage, 3 privilege or kernel, 4 input.";
 
@@ -77,6 +77,21 @@ pub struct Output {
     pub quiet: bool,
 }
 
+/// What trace context in requests decides.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Headers {
+    /// Believe headers only from these networks, such as 10.0.0.0/8,192.0.2.7; one from elsewhere starts a new trace
+    /// (or `WIRESPAN_TRUSTED_CIDRS`)
+    #[arg(long, value_name = "LIST")]
+    pub trusted_cidrs: Option<String>,
+    /// Processes with an OpenTelemetry SDK of their own: skip them (the default), or join their traces (or `WIRESPAN_SDK`)
+    #[arg(long, value_name = "skip|join")]
+    pub sdk: Option<String>,
+    /// Record these keys of a request's baggage (or `WIRESPAN_BAGGAGE_KEYS`)
+    #[arg(long, value_name = "LIST")]
+    pub baggage_keys: Option<String>,
+}
+
 /// What to look at.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Select {
@@ -117,6 +132,9 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub headers: Headers,
 }
 
 /// `wirespan pcap`.
@@ -134,6 +152,9 @@ pub struct Pcap {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub headers: Headers,
 }
 
 /// `--vantage`.
@@ -171,6 +192,9 @@ pub struct Replay {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub headers: Headers,
 }
 
 /// What to look at in a recording.

@@ -3,6 +3,8 @@
 //! It takes no clock and does no I/O of its own; what it must know of processes it asks the [`Directory`]. It has two halves with one
 //! channel's worth between them: live, one thread runs both, because the cheapest agent is the best; a file is in a hurry, and may give
 //! each half a thread ([`Pipeline::halves`]). The spans are the same.
+#[cfg(test)]
+mod cases;
 mod listener;
 mod teller;
 #[cfg(test)]
@@ -15,6 +17,7 @@ pub use teller::Teller;
 
 use crate::capture::event::{Event, Nanos, SocketId};
 use crate::causality::class::Habit;
+use crate::causality::policy::Policy;
 use crate::enrich::directory::Directory;
 use crate::enrich::process::ProcessInfo;
 use crate::enrich::span::Span;
@@ -30,10 +33,17 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Stages without any state. `reads` says whether the source is a kernel: that it reports reads, and obeys verdicts.
+    /// Stages without any state, which believe every header. `reads` says whether the source is a kernel: that it
+    /// reports reads, and obeys verdicts.
     #[must_use]
     pub fn new(directory: Directory, selection: Selection, reads: bool) -> Self {
-        Self { listener: Listener::new(selection.clone(), reads), teller: Teller::new(directory, selection, reads) }
+        Self::with_policy(directory, selection, Policy::default(), reads)
+    }
+
+    /// The same, with what a person decided about headers.
+    #[must_use]
+    pub fn with_policy(directory: Directory, selection: Selection, policy: Policy, reads: bool) -> Self {
+        Self { listener: Listener::new(selection.clone(), reads), teller: Teller::new(directory, selection, policy, reads) }
     }
 
     /// Takes one event, gives the spans that it completes, and says whether the event was of use.
@@ -69,10 +79,16 @@ impl Pipeline {
         self.listener.take_closed()
     }
 
-    /// Spans made so far.
+    /// Spans made so far, and those that were not, because their processes trace themselves.
     #[must_use]
     pub fn spans(&self) -> u64 {
         self.teller.spans()
+    }
+
+    /// Of these, those that were not made.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.teller.skipped()
     }
 
     /// Tells what was recorded of a process.
@@ -96,7 +112,7 @@ impl Pipeline {
     /// What did not become a span although it might look like one, by stage and cause; for people, not for sums.
     #[must_use]
     pub fn remarks(&self) -> BTreeMap<&'static str, u64> {
-        let (flow, exchanges) = (self.listener.counters(), self.teller.counters());
+        let (flow, (exchanges, causality)) = (self.listener.counters(), self.teller.counters());
         let all = [
             ("flow.connections_unrecognised", flow.unrecognised),
             ("flow.connections_misjudged", flow.misjudged),
@@ -108,6 +124,8 @@ impl Pipeline {
             ("exchange.unproven", exchanges.unproven),
             ("exchange.unread", exchanges.unread),
             ("exchange.too_many", exchanges.too_many),
+            ("causality.context_conflict", causality.context_conflict),
+            ("causality.context_untrusted", causality.context_untrusted),
         ];
         let left = self.listener.left().iter().map(|(name, count)| (*name, *count));
         all.into_iter().filter(|(_, count)| *count > 0).chain(left).collect()

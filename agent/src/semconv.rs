@@ -61,6 +61,8 @@ pub const WIRESPAN_LINK: &str = "wirespan.link";
 pub const WIRESPAN_LINK_REASON: &str = "wirespan.link.reason";
 /// The link was made before the process's class was proven.
 pub const WIRESPAN_LINK_PROVISIONAL: &str = "wirespan.link.provisional";
+/// Formats of trace context in the request that disagree with the one that counts.
+pub const WIRESPAN_CONTEXT_CONFLICT: &str = "wirespan.context.conflict";
 pub const WIRESPAN_QUEUE_NS: &str = "wirespan.queue_ns";
 pub const WIRESPAN_APP_NS: &str = "wirespan.app_ns";
 pub const WIRESPAN_NETWORK_NS: &str = "wirespan.network_ns";

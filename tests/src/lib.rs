@@ -11,6 +11,7 @@ pub mod http;
 pub mod load;
 pub mod network;
 pub mod program;
+pub mod python;
 pub mod rig;
 pub mod servers;
 pub mod span;

@@ -53,6 +53,8 @@ struct Work {
 #[derive(Debug, Default)]
 pub(super) struct Process {
     pub(super) habit: Habit,
+    /// It has exported spans of its own.
+    pub(super) sdk: bool,
     /// Ports on which it has answered.
     pub(super) ports: Vec<u16>,
     answered: u32,

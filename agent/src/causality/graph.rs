@@ -2,10 +2,10 @@
 use super::ids::WireKey;
 use super::link::Link;
 use super::nodes::Nodes;
+use super::policy::Header;
 use crate::capture::event::{LastRead, Nanos, SocketId, Thread};
 use crate::exchange::{Exchange, ExchangeId};
 use crate::flow::stream::{Point, seq_distance};
-use crate::protocol::context::TraceContext;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -79,11 +79,16 @@ pub(super) struct Node {
     pub(super) waiters: Vec<ExchangeId>,
     /// The exchange, from its end until it is told.
     pub(super) exchange: Option<Box<Exchange>>,
-    pub(super) context: Option<Box<TraceContext>>,
+    /// What the request's headers say of its trace.
+    pub(super) header: Option<Box<Header>>,
     pub(super) port: u16,
     pub(super) client: bool,
     pub(super) done: bool,
     pub(super) waited: Waited,
+    /// Its header is not believed, and counted as such.
+    pub(super) distrusted: bool,
+    /// Whether its span is made, from the moment on when something depends on that.
+    pub(super) told: Option<bool>,
     pub(super) link: Option<Link>,
     pub(super) asked: Sight,
     pub(super) answered: Option<Sight>,
@@ -109,6 +114,8 @@ pub(super) struct Forgotten {
     pub(super) waiters: Vec<ExchangeId>,
     /// The port of a request that was not finished.
     pub(super) unfinished: Option<u16>,
+    /// The trace that its header names, if that was counted as not believed.
+    pub(super) distrusted: Option<[u8; 16]>,
 }
 
 /// The exchanges of the recent past.
@@ -159,6 +166,7 @@ impl Graph {
         let node = self.nodes.get_mut(id)?;
         let (key, socket, client) = (node.key, node.socket, node.client);
         let unfinished = (!client && !node.done).then_some(node.port);
+        let distrusted = node.header.as_deref().filter(|_| node.distrusted).map(|header| header.context.trace_id);
         let waiters = std::mem::take(&mut node.waiters);
         self.nodes.remove(id);
         if let Some(ids) = self.sockets.get_mut(&socket) {
@@ -180,7 +188,7 @@ impl Graph {
                 self.keys.remove(&key);
             }
         }
-        Some(Forgotten { waiters, unfinished })
+        Some(Forgotten { waiters, unfinished, distrusted })
     }
 
     /// Gives back the room that a burst needed.

@@ -9,18 +9,22 @@ mod graph;
 pub mod ids;
 pub mod link;
 mod nodes;
+pub mod policy;
 mod rules;
 
 use crate::capture::event::{Closed, Nanos, Opened, Sender, SocketId, Thread};
 use crate::exchange::{Begun, Exchange, ExchangeId, Progress};
 use crate::flow::stream::Point;
 use crate::protocol::Kind;
+use crate::protocol::context::Carried;
 use class::{Habit, Process};
 use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
+use policy::{Header, Policy, Sdk};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// How long after its request a server's exchange waits for its client's end to show up, and a client's for its server's to finish.
 const PEER_WAIT: Nanos = 200_000_000;
@@ -70,6 +74,8 @@ pub enum Verdict {
     Linked(Box<Linked>),
     /// The server's end of a database exchange is told by its client's span.
     Merged(ExchangeId),
+    /// No span is made, because this process traces itself.
+    Skipped(Option<u32>),
     /// A connection could not be made.
     ConnectFailed {
         /// Its socket.
@@ -81,9 +87,20 @@ pub enum Verdict {
     },
 }
 
+/// What headers said that is worth counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Ends of requests whose formats name different spans or traces.
+    pub context_conflict: u64,
+    /// Ends of requests whose header comes from where none is believed.
+    pub context_untrusted: u64,
+}
+
 /// The causal graph of one source.
 pub struct Causality {
     memory: Nanos,
+    policy: Policy,
+    counters: Counters,
     graph: Graph,
     processes: FxHashMap<u32, Process>,
     peers_due: VecDeque<(Nanos, ExchangeId)>,
@@ -91,6 +108,8 @@ pub struct Causality {
     told: VecDeque<(Nanos, ExchangeId)>,
     /// Unfinished requests by the port that they came to.
     unfinished: FxHashMap<u16, Vec<ExchangeId>>,
+    /// Traces named by requests that are not believed, by the number of these requests: a proxy may hand on what they carry.
+    distrusted: FxHashMap<[u8; 16], u32>,
     retry: Vec<ExchangeId>,
 }
 
@@ -98,8 +117,10 @@ impl Causality {
     /// Nothing is known yet. `threads` says whether the source names threads at all: where it does not, nobody but the other end of
     /// its connection will ask for an exchange that was told.
     #[must_use]
-    pub fn new(threads: bool) -> Self {
+    pub fn new(policy: Policy, threads: bool) -> Self {
         Self {
+            policy,
+            counters: Counters::default(),
             memory: if threads { MEMORY } else { PEER_WAIT },
             graph: Graph::default(),
             processes: FxHashMap::default(),
@@ -107,8 +128,15 @@ impl Causality {
             holds_due: VecDeque::new(),
             told: VecDeque::new(),
             unfinished: FxHashMap::default(),
+            distrusted: FxHashMap::default(),
             retry: Vec::new(),
         }
+    }
+
+    /// What headers said so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Whether `pid`'s habit was told.
@@ -158,6 +186,10 @@ impl Causality {
             Progress::Done(exchange) => self.done(exchange),
             Progress::Lost(id) => self.drop_node(id),
             Progress::ConnectFailed { opened, closed } => {
+                if let Some(pid) = opened.opener.map(|opener| opener.thread.pid).filter(|pid| self.skips(*pid)) {
+                    out(Verdict::Skipped(Some(pid)));
+                    return;
+                }
                 let (trace_id, span_id) = ids::of_failed_connect(opened.socket.0, opened.at);
                 let reason =
                     if opened.opener.is_some_and(|opener| self.is_busy(opener.thread, opened.at)) { Reason::Handoff } else { Reason::Root };
@@ -212,15 +244,21 @@ impl Causality {
     }
 
     fn begin(&mut self, begun: Begun) {
-        let Begun { id, socket, client, asked, opener, context, port } = begun;
+        let Begun { id, socket, client, asked, opener, carried, exports, port, client_address } = begun;
         let caller = asked.sender.or(opener).filter(|_| client);
+        if let Some(caller) = caller.filter(|_| exports) {
+            self.processes.entry(caller.thread.pid).or_default().sdk = true;
+        }
+        let from = Some(client_address).filter(|_| caller.is_none());
+        let header = carried.and_then(|carried| self.header(&carried, client, from));
+        let distrusted = header.as_ref().is_some_and(|header| !client && !header.trusted);
         let node = Node {
             client,
             key: WireKey::from(asked),
             socket,
             port,
             asked: asked.into(),
-            context,
+            header,
             answered: None,
             thread: caller.map(|caller| caller.thread),
             last_read: caller.and_then(|caller| caller.last_read),
@@ -233,6 +271,8 @@ impl Causality {
             waited: Waited::Briefly,
             peer: None,
             link: None,
+            distrusted,
+            told: None,
             waiters: Vec::new(),
             exchange: None,
         };
@@ -334,7 +374,8 @@ impl Causality {
             return;
         }
         let link = if node.client { self.link_call(id) } else { self.link_request(id) };
-        if let (Some(link), Some(node)) = (link, self.graph.get_mut(id)) {
+        if let (Some(mut link), Some(node)) = (link, self.graph.get_mut(id)) {
+            link.conflict = node.header.iter().flat_map(|header| &header.others).map(|other| other.format).collect();
             node.link = Some(link);
             let mut waiters = std::mem::take(&mut node.waiters);
             if let Some(peer) = node.peer {
@@ -376,10 +417,15 @@ impl Causality {
             let migrating = self.processes.get(&caller.pid).is_some_and(|process| process.habit == Habit::Migrating);
             link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });
         }
+        let told = self.is_told(id, pid);
         let Some(exchange) = self.graph.get_mut(id).and_then(|node| node.exchange.take()) else { return };
         self.graph.settle(id);
         self.told.push_back((over.saturating_add(self.memory), id));
-        out(if merged { Verdict::Merged(id) } else { Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })) });
+        out(match (merged, told) {
+            (true, _) => Verdict::Merged(id),
+            (false, false) => Verdict::Skipped(pid),
+            (false, true) => Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })),
+        });
     }
 
     /// The exchange has waited so long that some of what it waits for is not waited for any more.
@@ -391,10 +437,43 @@ impl Causality {
     }
 
     fn drop_node(&mut self, id: ExchangeId) {
-        let Some(Forgotten { mut waiters, unfinished }) = self.graph.remove(id) else { return };
+        let Some(Forgotten { mut waiters, unfinished, distrusted }) = self.graph.remove(id) else { return };
         if let Some(ids) = unfinished.and_then(|port| self.unfinished.get_mut(&port)) {
             ids.retain(|other| *other != id);
         }
+        if let Some(trace_id) = distrusted
+            && let Some(count) = self.distrusted.get_mut(&trace_id)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.distrusted.remove(&trace_id);
+            }
+        }
         self.retry.append(&mut waiters);
+    }
+
+    /// What a request's headers come to, and whether they are believed: `from` is where it came from, `None` a process of this node.
+    fn header(&mut self, carried: &Carried, client: bool, from: Option<IpAddr>) -> Option<Box<Header>> {
+        let mut header = self.policy.header(carried, from)?;
+        // A process of this node is believed, but it may hand on what came from elsewhere.
+        header.trusted &= !client || !self.distrusted.contains_key(&header.context.trace_id);
+        if !header.trusted && !client {
+            *self.distrusted.entry(header.context.trace_id).or_default() += 1;
+        }
+        self.counters.context_conflict += u64::from(!header.others.is_empty());
+        self.counters.context_untrusted += u64::from(!header.trusted);
+        Some(header)
+    }
+
+    /// Whether no spans are made for a process, because it makes its own.
+    fn skips(&self, pid: u32) -> bool {
+        self.policy.sdk == Sdk::Skip && self.processes.get(&pid).is_some_and(|process| process.sdk)
+    }
+
+    /// Whether the span of an exchange of `pid` is made. The first answer stands: a process may turn out to trace itself only after
+    /// another span was hung below this one.
+    fn is_told(&mut self, id: ExchangeId, pid: Option<u32>) -> bool {
+        let skips = pid.is_some_and(|pid| self.skips(pid));
+        self.graph.get_mut(id).is_none_or(|node| *node.told.get_or_insert(!skips))
     }
 }

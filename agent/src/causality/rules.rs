@@ -5,11 +5,9 @@
 use super::Causality;
 use super::class::{Class, Habit, Process};
 use super::graph::{Forward, Node, Waited};
-use super::ids::WireKey;
-use super::link::{Evidence, Link, Reason};
+use super::link::{Cross, Evidence, Link, Reason, SpanLink};
 use crate::capture::event::{Nanos, Opened, Thread};
 use crate::exchange::ExchangeId;
-use crate::protocol::context::TraceContext;
 
 /// What the rules say of a call.
 enum Ruling {
@@ -19,62 +17,84 @@ enum Ruling {
 }
 
 impl Causality {
-    /// The link of a request at its server: the client's span if that is seen here, else its header, else none.
+    /// The link of a request at its server: the client's span if that is made here, else its header, else none. What a header decides is
+    /// drawn in `LINKS.md`.
     pub(super) fn link_request(&mut self, id: ExchangeId) -> Option<Link> {
         let node = self.graph.get(id)?;
+        let peer = node.peer.and_then(|peer| Some((peer, self.graph.get(peer)?.thread.map(|thread| thread.pid))));
+        let told = peer.map(|(peer, pid)| self.is_told(peer, pid));
+        let node = self.graph.get(id)?;
         let span_id = node.key.server_span();
+        let root = |reason| Link::root(node.key.trace(), span_id, reason);
         if let Some(client) = node.peer.and_then(|peer| self.graph.get(peer)) {
+            if told == Some(false) {
+                // Its own SDK tells of the call, if it knows of it. Here the client's end says whether the header is believed.
+                return Some(client.header.as_deref().map_or_else(|| root(Reason::Sdk), |header| header.place(root(Reason::Root))));
+            }
             let Some(link) = &client.link else {
-                if node.waited < Waited::Enough {
-                    return None;
-                }
-                return Some(root(node.key, span_id, Reason::Timeout));
+                return (node.waited == Waited::Enough).then(|| root(Reason::Timeout));
             };
-            let parent = Some((link.span_id, true));
-            return Some(Link { span_id, parent, evidence: Evidence::Wire, provisional: false, ..link.clone() });
+            return Some(link.below(span_id, true, Evidence::Wire));
         }
         if node.waited == Waited::Briefly {
             return None;
         }
-        Some(node.context.as_deref().map_or_else(|| root(node.key, span_id, Reason::Root), |context| from_header(context, span_id)))
+        // Whatever else may know of a client on another node is to be asked here, before the header.
+        Some(node.header.as_deref().map_or_else(|| root(Reason::Root), |header| header.place(root(Reason::Root))))
     }
 
-    /// The link of a call at its client: by the rules of its process, else its header, else none.
+    /// The link of a call at its client: by its header if that names a span of its own, else by the rules of its process, else by the
+    /// header that it hands on, else none.
     pub(super) fn link_call(&mut self, id: ExchangeId) -> Option<Link> {
         let node = self.graph.get(id)?;
         let span_id = node.key.client_span();
-        let passed_on = |owner: ExchangeId| {
-            // A proxy hands on the header that it received: then the proxy's own span is the nearer parent.
-            let theirs = self.graph.get(owner).and_then(|owner| owner.context.as_deref());
-            theirs.is_some_and(|theirs| {
-                node.context.as_deref().is_some_and(|ours| ours.trace_id == theirs.trace_id && ours.parent == theirs.parent)
+        let header = node.header.as_deref();
+        let candidate = node.connected.and_then(Forward::candidate).or(node.sent.candidate());
+        let theirs = candidate.and_then(|candidate| self.graph.get(candidate.owner)).map(|owner| owner.header.as_deref());
+        // At once, where nothing that comes later could add to it: a span of the same trace as the request's, or no request at all.
+        if let Some(header) = header.filter(|header| header.trusted)
+            && theirs.is_none_or(|theirs| {
+                theirs.is_some_and(|theirs| header.context.trace_id == theirs.context.trace_id && !header.repeats(theirs))
+            })
+        {
+            return Some(header.place(Link::root(node.key.trace(), span_id, Reason::Root)));
+        }
+        let otherwise = |reason| {
+            let root = Link::root(node.key.trace(), span_id, reason);
+            Some(match header {
+                Some(header) => header.place(root),
+                None => root,
             })
         };
-        let by_header = node.context.as_deref().map(|context| from_header(context, span_id));
-        let candidate = node.connected.and_then(Forward::candidate).or(node.sent.candidate());
-        if by_header.is_some() && !candidate.is_some_and(|candidate| passed_on(candidate.owner)) {
-            return by_header;
-        }
         match self.rule(node) {
-            Ruling::Owner { owner, evidence, provisional } => match self.graph.get(owner).map(|owner| owner.link.as_ref()) {
-                Some(Some(link)) => {
-                    let parent = Some((link.span_id, false));
-                    Some(Link { span_id, parent, evidence, provisional, ..link.clone() })
+            Ruling::Owner { owner, evidence, provisional } => {
+                match self.graph.get(owner).map(|owner| (&owner.link, owner.header.as_deref())) {
+                    Some((Some(link), theirs)) => {
+                        let made_by_another =
+                            header.filter(|header| header.trusted && !theirs.is_some_and(|theirs| header.repeats(theirs)));
+                        let place = match made_by_another {
+                            Some(header) => met(header.place(Link::root(node.key.trace(), span_id, Reason::Root)), link),
+                            None => Link { provisional, ..link.below(span_id, false, evidence) },
+                        };
+                        let pid = node.thread.map(|thread| thread.pid);
+                        self.is_told(owner, pid);
+                        Some(place)
+                    }
+                    Some((None, _)) if node.waited < Waited::Enough => {
+                        self.wait_for(owner, id);
+                        None
+                    }
+                    _ => otherwise(Reason::Timeout),
                 }
-                Some(None) if node.waited < Waited::Enough => {
-                    self.wait_for(owner, id);
-                    None
-                }
-                _ => by_header.or(Some(root(node.key, span_id, Reason::Timeout))),
-            },
-            Ruling::Wait(_) if node.waited == Waited::Enough => by_header.or(Some(root(node.key, span_id, Reason::Timeout))),
+            }
+            Ruling::Wait(_) if node.waited == Waited::Enough => otherwise(Reason::Timeout),
             Ruling::Wait(other) => {
                 if let Some(other) = other {
                     self.wait_for(other, id);
                 }
                 None
             }
-            Ruling::Orphan(reason) => by_header.or(Some(root(node.key, span_id, reason))),
+            Ruling::Orphan(reason) => otherwise(reason),
         }
     }
 
@@ -142,7 +162,7 @@ impl Causality {
     }
 
     /// The link of a connect that failed: that of a call, as far as forward evidence alone decides.
-    pub(super) fn link_failed(&self, socket: &Opened, trace_id: [u8; 16], span_id: [u8; 8], reason: Reason) -> Link {
+    pub(super) fn link_failed(&mut self, socket: &Opened, trace_id: [u8; 16], span_id: [u8; 8], reason: Reason) -> Link {
         let opener = socket.opener;
         let candidate = opener.and_then(|opener| self.forward(&opener, socket.at).candidate());
         let process = opener.and_then(|opener| self.processes.get(&opener.thread.pid));
@@ -151,30 +171,24 @@ impl Causality {
             Habit::Open | Habit::Doubtful => process.class() == Class::ThreadPerRequest,
             Habit::Migrating => false,
         });
-        let owner = candidate.filter(|candidate| trusted && !candidate.ambiguous).and_then(|candidate| self.graph.get(candidate.owner));
-        match owner.and_then(|owner| owner.link.as_ref()) {
-            Some(link) => {
-                Link { span_id, parent: Some((link.span_id, false)), evidence: Evidence::Connect, provisional: false, ..link.clone() }
+        let owner = candidate.filter(|candidate| trusted && !candidate.ambiguous).map(|candidate| candidate.owner);
+        match owner
+            .and_then(|owner| self.graph.get(owner)?.link.as_ref().map(|link| (owner, link.below(span_id, false, Evidence::Connect))))
+        {
+            Some((owner, link)) => {
+                self.is_told(owner, opener.map(|opener| opener.thread.pid));
+                link
             }
-            None => Link { trace_id, span_id, parent: None, flags: 1, state: None, evidence: Evidence::None(reason), provisional: false },
+            None => Link::root(trace_id, span_id, reason),
         }
     }
 }
 
-/// A span that begins a trace.
-fn root(key: WireKey, span_id: [u8; 8], reason: Reason) -> Link {
-    Link { trace_id: key.trace(), span_id, parent: None, flags: 1, state: None, evidence: Evidence::None(reason), provisional: false }
-}
-
-/// A span whose parent the request named.
-fn from_header(context: &TraceContext, span_id: [u8; 8]) -> Link {
-    Link {
-        trace_id: context.trace_id,
-        span_id,
-        parent: Some((context.parent, true)),
-        flags: context.flags,
-        state: context.state.clone(),
-        evidence: Evidence::Header(context.format),
-        provisional: false,
+/// A call's place in the trace that its header names, with a link to the request that it was made for if that is in another one.
+fn met(mut place: Link, request: &Link) -> Link {
+    if place.trace_id != request.trace_id {
+        let Link { trace_id, span_id, flags, ref state, .. } = *request;
+        place.links.push(SpanLink { trace_id, span_id, flags, remote: false, state: state.clone(), cross: Cross::Met });
     }
+    place
 }

@@ -16,7 +16,7 @@ pub(super) fn pcap(options: &Pcap) -> Result<(), Failure> {
         Side::Both => Vantage::Both,
     };
     let selection = Selection { ports: options.port.iter().copied().collect(), processes: None };
-    let mut session = Session::open(Directory::of_addresses(), selection, false, &options.output, true)?;
+    let mut session = Session::open(Directory::of_addresses(), selection, false, &options.headers, &options.output, true)?;
     let mut records = Tally::default();
     let read =
         session.events(|each| pcap::read_files(&options.files, vantage, &mut |event| records.count(each(&event).map_err(DropCause::name))));

@@ -2,6 +2,7 @@
 mod capture;
 mod doctor;
 mod live;
+mod policy;
 mod recording;
 mod run;
 mod session;

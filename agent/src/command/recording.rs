@@ -100,7 +100,7 @@ pub(super) fn replay(options: &Replay) -> Result<(), Failure> {
     let mut reader = open(&options.file).map_err(|error| unusable(&error))?;
     let processes = (!options.select.pid.is_empty()).then(|| options.select.pid.iter().copied().collect());
     let selection = Selection { ports: options.select.port.iter().copied().collect(), processes };
-    let mut session = Session::open(Directory::of_recording(Host::default()), selection, true, &options.output, true)?;
+    let mut session = Session::open(Directory::of_recording(Host::default()), selection, true, &options.headers, &options.output, true)?;
     let mut decoder = Decoder::new();
     let mut records = Tally::default();
     let mut failure = None;

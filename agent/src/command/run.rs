@@ -23,7 +23,7 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
     let mut watcher = Watcher::attach(&options.watch, options.select.cgroup.clone())?;
     let mut directory = Directory::of_this_machine().map_err(|error| Failure::new(exit::FAILURE, error))?;
     directory.set_clock(clocks().1);
-    let mut session = Session::open(directory, selection, true, &options.output, false)?;
+    let mut session = Session::open(directory, selection, true, &options.headers, &options.output, false)?;
     if !options.output.quiet {
         eprintln!("wirespan: watching every TCP connection of this machine; end with Ctrl-C");
     }

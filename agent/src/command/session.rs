@@ -1,11 +1,12 @@
 //! One run of the pipeline with its outputs: what `run`, `replay` and `pcap` have in common.
+use super::policy::policy;
 use super::{Failure, account};
 use crate::accounting::{Accounting, Tally};
 use crate::capture::event::{Event, Nanos};
-use crate::cli::{Output, exit};
+use crate::cli::{Headers, Output, exit};
 use crate::enrich::directory::Directory;
 use crate::export::live::Style;
-use crate::export::{Choices, Export, ExportConfig, Usage};
+use crate::export::{Choices, Export, ExportConfig, ExportCounters, Usage};
 use crate::flow::DropCause;
 use crate::pipeline::{Heard, Pipeline};
 use crate::selection::Selection;
@@ -39,15 +40,23 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens the outputs. `from_file` says that the input can wait.
-    pub(super) fn open(directory: Directory, selection: Selection, reads: bool, output: &Output, from_file: bool) -> Result<Self, Failure> {
+    pub(super) fn open(
+        directory: Directory,
+        selection: Selection,
+        reads: bool,
+        headers: &Headers,
+        output: &Output,
+        from_file: bool,
+    ) -> Result<Self, Failure> {
         let env: BTreeMap<String, String> =
             std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect();
+        let policy = policy(headers, &env).map_err(|error| Failure::new(exit::USAGE, error))?;
         let style = style(&env);
         let live = (!output.quiet).then(|| style.clone());
         let choices = Choices { otlp: output.otlp.clone(), otlp_file: output.otlp_file.clone(), live, from_capture: from_file };
         let config = ExportConfig::from_env(&env, &choices).map_err(|error| Failure::new(exit::USAGE, error))?;
         let export = Export::new(&config).map_err(|error| Failure::new(exit::FAILURE, error))?;
-        let pipeline = Pipeline::new(directory, selection, reads);
+        let pipeline = Pipeline::with_policy(directory, selection, policy, reads);
         Ok(Self { pipeline, export, style, from_file, summaries: !output.quiet && !from_file, summarised: Instant::now() })
     }
 
@@ -131,7 +140,7 @@ impl Session {
     /// What became of every span so far, and of the source's `records`.
     pub(super) fn accounting(&self, records: Tally) -> Accounting {
         let exported = self.export.counters();
-        let spans = Tally { taken: self.pipeline.spans(), given: exported.exported, dropped: exported.dropped };
+        let spans = spans(&self.pipeline, exported);
         Accounting { records, spans, remarks: self.pipeline.remarks() }
     }
 
@@ -142,10 +151,16 @@ impl Session {
         let mut accounting = self.accounting(records);
         let (exported, notices) = self.export.shutdown(Instant::now() + FLUSH);
         tell(&notices);
-        accounting.spans.given = exported.exported;
-        accounting.spans.dropped = exported.dropped;
+        accounting.spans = spans(&self.pipeline, exported);
         account(&accounting);
     }
+}
+
+/// What became of every span: exported, dropped on the way out, or not made because its process traces itself.
+fn spans(pipeline: &Pipeline, exported: ExportCounters) -> Tally {
+    let mut spans = Tally { taken: pipeline.spans(), given: exported.exported, dropped: exported.dropped };
+    spans.drop("sdk", pipeline.skipped());
+    spans
 }
 
 /// Says what the outputs have to say.

@@ -2,10 +2,11 @@
 use super::span::{Parent, Resource, Span, SpanKind, Status};
 use crate::capture::event::{Closed, End, Nanos, Opened};
 use crate::causality::link::{Evidence, Link};
+use crate::causality::policy::BaggageKey;
 use crate::causality::{Linked, Peer};
 use crate::exchange::{Exchange, Unanswered};
-use crate::protocol::Kind;
 use crate::protocol::attribute::{Attribute, On, Value};
+use crate::protocol::{Kind, Request};
 use crate::semconv;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -55,6 +56,13 @@ pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<Strin
     finish(Draft { resource, kind, name: exchange.request.name, start, end, attributes, failure }, link)
 }
 
+/// Adds what may be recorded of a request's baggage to its attributes.
+pub fn record_baggage(request: &mut Request, keys: &[BaggageKey]) {
+    let Some(carried) = request.carried.as_deref() else { return };
+    let found = keys.iter().filter_map(|key| Some(Attribute::both(key.attribute, carried.baggage(&key.key)?)));
+    request.attributes.extend(found);
+}
+
 /// Builds the span of a connect that failed.
 #[must_use]
 pub fn failed_connect_span(opened: &Opened, closed: &Closed, link: Link, resource: Arc<Resource>, clock: impl Fn(Nanos) -> u64) -> Span {
@@ -100,6 +108,10 @@ fn finish(draft: Draft, link: Link) -> Span {
     if link.provisional {
         add(&mut attributes, semconv::WIRESPAN_LINK_PROVISIONAL, true);
     }
+    if !link.conflict.is_empty() {
+        let formats = link.conflict.iter().map(|format| format.name().to_owned()).collect();
+        attributes.push(Attribute::both(semconv::WIRESPAN_CONTEXT_CONFLICT, Value::Texts(formats)));
+    }
     Span {
         resource,
         trace_id: link.trace_id,
@@ -112,6 +124,7 @@ fn finish(draft: Draft, link: Link) -> Span {
         start,
         end,
         attributes,
+        links: link.links,
         status,
     }
 }

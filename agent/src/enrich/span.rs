@@ -1,4 +1,5 @@
 //! A finished span and the resource that made it: what enrichment gives to export.
+use crate::causality::link::SpanLink;
 use crate::protocol::attribute::{Attribute, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -55,6 +56,8 @@ pub struct Span {
     pub end: u64,
     /// Attributes; `on` has been applied and means nothing here.
     pub attributes: Vec<Attribute>,
+    /// Spans of other traces that it has to do with.
+    pub links: Vec<SpanLink>,
     /// Status.
     pub status: Status,
 }

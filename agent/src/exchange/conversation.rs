@@ -83,9 +83,10 @@ impl Conversation {
         let first = std::mem::take(&mut talk.first) && socket.fresh;
         let opener = if first && talk.client { socket.opener } else { None };
         let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
-        let context = request.context.clone().map(Box::new);
         let (client, port) = (talk.client, socket.local.port());
-        out(Progress::Begun(Begun { id, socket: socket.socket, client, asked, opener, context, port }));
+        let client_address = if client { socket.local.ip() } else { socket.remote.ip() };
+        let (carried, exports) = (request.carried.clone(), request.exports);
+        out(Progress::Begun(Begun { id, socket: socket.socket, client, asked, opener, carried, exports, port, client_address }));
         let answered = request.answered;
         let exchange = Box::new(Exchange {
             id,

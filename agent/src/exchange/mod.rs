@@ -7,10 +7,11 @@ mod conversation;
 use crate::capture::event::{Closed, End, Nanos, Opened, Read, Sender, SocketId};
 use crate::flow::Signal;
 use crate::flow::stream::Point;
-use crate::protocol::context::TraceContext;
+use crate::protocol::context::Carried;
 use crate::protocol::{Request, Response};
 use conversation::Conversation;
 use rustc_hash::FxHashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// An exchange at one end of a connection, unique within a run.
@@ -81,10 +82,14 @@ pub struct Begun {
     pub asked: Point,
     /// Who opened the connection, if this is its first request.
     pub opener: Option<Sender>,
-    /// Trace context in the request.
-    pub context: Option<Box<TraceContext>>,
+    /// What the request carries about its trace.
+    pub carried: Option<Arc<Carried>>,
+    /// Whether the request exports spans of the client.
+    pub exports: bool,
     /// This end's port.
     pub port: u16,
+    /// Address of the client, as this end sees it.
+    pub client_address: IpAddr,
 }
 
 /// What this stage says.

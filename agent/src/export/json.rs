@@ -3,9 +3,10 @@
 //! Ids are lower-case hex, 64-bit numbers are strings, enumerations are numbers, names are camelCase. Never pretty, never partial lines.
 use super::group::Format;
 use super::otlp::{SCOPE_NAME, SCOPE_VERSION, flags};
+use crate::causality::link::SpanLink;
 use crate::enrich::span::{Resource, Span, Status};
 use crate::protocol::attribute::Value;
-use crate::semconv::SCHEMA_URL;
+use crate::semconv::{SCHEMA_URL, WIRESPAN_LINK};
 use std::io::Write as _;
 
 /// OTLP/JSON, one request a line.
@@ -32,7 +33,7 @@ impl Format for JsonLines {
             hex(out, parent.id);
         }
         out.extend_from_slice(br#","flags":"#);
-        number(out, flags(span));
+        number(out, flags(span.flags, span.parent.is_some_and(|parent| parent.remote)));
         out.extend_from_slice(br#","name":"#);
         text(out, &span.name);
         out.extend_from_slice(br#","kind":"#);
@@ -43,6 +44,7 @@ impl Format for JsonLines {
         number(out, span.end);
         out.extend_from_slice(br#"","attributes":"#);
         attributes(out, span.attributes.iter().map(|attribute| (attribute.key, &attribute.value)));
+        links(out, &span.links);
         out.extend_from_slice(br#","status":{"#);
         if let Status::Error(message) = &span.status {
             if !message.is_empty() {
@@ -103,6 +105,28 @@ fn attributes<'a>(out: &mut Vec<u8>, all: impl Iterator<Item = (&'a str, &'a Val
         out.extend_from_slice(b"}}");
     }
     out.push(b']');
+}
+
+/// `links`, if there are any.
+fn links(out: &mut Vec<u8>, links: &[SpanLink]) {
+    for (place, link) in links.iter().enumerate() {
+        out.extend_from_slice(if place == 0 { br#","links":[{"traceId":"# } else { br#",{"traceId":"# });
+        hex(out, link.trace_id);
+        out.extend_from_slice(br#","spanId":"#);
+        hex(out, link.span_id);
+        if let Some(state) = &link.state {
+            out.extend_from_slice(br#","traceState":"#);
+            text(out, state);
+        }
+        out.extend_from_slice(br#","attributes":"#);
+        attributes(out, [(WIRESPAN_LINK, &link.cross.name().into())].into_iter());
+        out.extend_from_slice(br#","flags":"#);
+        number(out, flags(link.flags, link.remote));
+        out.push(b'}');
+    }
+    if !links.is_empty() {
+        out.push(b']');
+    }
 }
 
 /// A JSON string (RFC 8259 section 7). Runs without anything to escape, which is nearly all text, are copied whole.

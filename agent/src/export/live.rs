@@ -252,6 +252,11 @@ fn parts(span: &Span, style: &Style) -> String {
         let gap = if out.is_empty() { "" } else { " " };
         let _ = write!(out, "{gap}{}", style.paint("33", &format!("{count} resent")));
     }
+    for link in &span.links {
+        let gap = if out.is_empty() { "" } else { " " };
+        let [first, second, third, ..] = link.trace_id;
+        let _ = write!(out, "{gap}{} {first:02x}{second:02x}{third:02x}", style.paint("2", link.cross.name()));
+    }
     out
 }
 

@@ -3,9 +3,10 @@
 //! Own code because it is the agent's hottest line after capture: lengths are counted first, then everything is written once, forward,
 //! into a buffer that is reused; nothing is allocated per span. Never decodes; what is at its default is left out, as protobuf has it.
 use super::group::Format;
+use crate::causality::link::SpanLink;
 use crate::enrich::span::{Resource, Span, Status};
 use crate::protocol::attribute::Value;
-use crate::semconv::SCHEMA_URL;
+use crate::semconv::{SCHEMA_URL, WIRESPAN_LINK};
 
 /// Name of the instrumentation scope of every span.
 pub const SCOPE_NAME: &str = "wirespan";
@@ -43,14 +44,17 @@ impl Format for Protobuf {
         for attribute in &span.attributes {
             put_key_value(out, 9, attribute.key, &attribute.value);
         }
+        for link in &span.links {
+            put_link(out, link);
+        }
         if let Status::Error(text) = &span.status {
             begin(out, 15, status_len(text));
             put_text(out, 2, text);
             put_number(out, 3, 2);
         }
-        // Field 16, fixed32: the only field whose tag takes two bytes.
+        // Its tag takes two bytes: the only one that does.
         put_varint(out, 16 << 3 | 5);
-        out.extend_from_slice(&flags(span).to_le_bytes());
+        out.extend_from_slice(&flags(span.flags, span.parent.is_some_and(|parent| parent.remote)).to_le_bytes());
     }
 
     fn request<'a>(groups: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>) {
@@ -70,10 +74,9 @@ impl Format for Protobuf {
     }
 }
 
-/// `Span.flags`: the W3C byte, and whether the parent is remote.
-pub(super) fn flags(span: &Span) -> u32 {
-    let remote = span.parent.is_some_and(|parent| parent.remote);
-    u32::from(span.flags) | HAS_IS_REMOTE | if remote { IS_REMOTE } else { 0 }
+/// `Span.flags` and `Link.flags`: the W3C byte, and whether the parent, or the span that a link leads to, is remote.
+pub(super) fn flags(flags: u8, remote: bool) -> u32 {
+    u32::from(flags) | HAS_IS_REMOTE | if remote { IS_REMOTE } else { 0 }
 }
 
 fn span_len(span: &Span) -> usize {
@@ -85,10 +88,27 @@ fn span_len(span: &Span) -> usize {
         + span.parent.map_or(0, |parent| field_len(parent.id.len()))
         + text_len(&span.name)
         + attributes
+        + span.links.iter().map(|link| field_len(link_len(link))).sum::<usize>()
         + match &span.status {
             Status::Unset => 0,
             Status::Error(text) => field_len(status_len(text)),
         }
+}
+
+fn link_len(link: &SpanLink) -> usize {
+    // Trace id, span id, flags; and why.
+    let fixed = field_len(16) + field_len(8) + 5;
+    fixed + text_len(link.state.as_deref().unwrap_or_default()) + field_len(key_value_len(WIRESPAN_LINK, &link.cross.name().into()))
+}
+
+fn put_link(out: &mut Vec<u8>, link: &SpanLink) {
+    begin(out, 13, link_len(link));
+    put_bytes(out, 1, &link.trace_id);
+    put_bytes(out, 2, &link.span_id);
+    put_text(out, 3, link.state.as_deref().unwrap_or_default());
+    put_key_value(out, 4, WIRESPAN_LINK, &link.cross.name().into());
+    out.push(6 << 3 | 5);
+    out.extend_from_slice(&flags(link.flags, link.remote).to_le_bytes());
 }
 
 fn status_len(text: &str) -> usize {

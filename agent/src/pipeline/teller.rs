@@ -2,7 +2,8 @@
 use super::listener::Heard;
 use crate::capture::event::{Process, Sender, Thread};
 use crate::causality::class::Habit;
-use crate::causality::{Causality, Verdict};
+use crate::causality::policy::{BaggageKey, Policy};
+use crate::causality::{self, Causality, Verdict};
 use crate::enrich::build;
 use crate::enrich::directory::Directory;
 use crate::enrich::span::{Resource, Span};
@@ -28,13 +29,16 @@ struct Linker {
 struct Builder {
     directory: Directory,
     selection: Selection,
+    baggage: Vec<BaggageKey>,
     spans: u64,
+    /// Of these, those that were not made, because their processes trace themselves.
+    skipped: u64,
 }
 
 impl Teller {
-    pub(super) fn new(directory: Directory, selection: Selection, reads: bool) -> Self {
-        let builder = Builder { directory, selection, spans: 0 };
-        Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(reads), builder } }
+    pub(super) fn new(directory: Directory, selection: Selection, policy: Policy, reads: bool) -> Self {
+        let builder = Builder { directory, selection, baggage: policy.baggage.clone(), spans: 0, skipped: 0 };
+        Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(policy, reads), builder } }
     }
 
     /// Takes what was heard and gives the spans that it completes.
@@ -72,8 +76,12 @@ impl Teller {
         self.linker.builder.spans
     }
 
-    pub(super) fn counters(&self) -> exchange::Counters {
-        self.exchanges.counters()
+    pub(super) fn skipped(&self) -> u64 {
+        self.linker.builder.skipped
+    }
+
+    pub(super) fn counters(&self) -> (exchange::Counters, causality::Counters) {
+        (self.exchanges.counters(), self.linker.causality.counters())
     }
 
     pub(super) fn know(&mut self, pid: u32, habit: Habit) {
@@ -118,7 +126,14 @@ impl Builder {
     fn verdict(&mut self, verdict: Verdict, each: &mut dyn FnMut(Span)) {
         let (span, pid) = match verdict {
             Verdict::Merged(_) => return,
-            Verdict::Linked(linked) => {
+            Verdict::Skipped(pid) => {
+                let wanted = u64::from(self.selection.wants_span(pid));
+                self.spans += wanted;
+                self.skipped += wanted;
+                return;
+            }
+            Verdict::Linked(mut linked) => {
+                build::record_baggage(&mut linked.exchange.request, &self.baggage);
                 let (opened, client, pid) = (Arc::clone(&linked.exchange.opened), linked.exchange.client, linked.pid);
                 let resource = self.resource(pid, opened.local, client);
                 let peer = linked.peer.map(|peer| self.resource(peer.pid, opened.remote, !client).service().to_owned());

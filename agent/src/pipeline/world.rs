@@ -2,11 +2,12 @@
 use super::Pipeline;
 use crate::capture::event::{Closed, Direction, End, Event, LastRead, Opened, Read, Role, Segment, Sender, SocketId, Thread};
 use crate::causality::class::Habit;
+use crate::causality::policy::Policy;
 use crate::enrich::directory::Directory;
 use crate::enrich::span::{Span, SpanKind};
 use crate::protocol::attribute::Value;
 use crate::selection::Selection;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use wirespan_abi::{tcp_flag, verdict};
 
@@ -20,6 +21,8 @@ pub struct Conn {
 struct Ends {
     sequence: [u32; 2],
     opener: Thread,
+    /// The client is on another node: nothing is seen of its end.
+    far: bool,
 }
 
 pub struct World {
@@ -44,11 +47,16 @@ pub fn thread(pid: u32, tid: u32) -> Thread {
 
 impl World {
     pub fn new() -> Self {
-        let mut pipeline = Pipeline::new(Directory::of_addresses(), Selection::default(), true);
+        Self::obeying(Policy::default())
+    }
+
+    /// The same, where a person decided about headers.
+    pub fn obeying(policy: Policy) -> Self {
+        let mut pipeline = Pipeline::with_policy(Directory::of_addresses(), Selection::default(), policy, true);
         for pid in 1..100 {
             pipeline.know(pid, Habit::Open);
         }
-        let (client, server) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        let (client, server) = ([192, 168, 0, 1], [192, 168, 0, 2]);
         let (mirrored, conns, reads) = (HashSet::new(), HashMap::new(), HashMap::new());
         Self { pipeline, client, server, mirrored, untold: 0, spans: Vec::new(), now: 1_000_000_000, next: 0, conns, reads }
     }
@@ -84,9 +92,18 @@ impl World {
 
     /// `by` connects to the service at `port`.
     pub fn connect(&mut self, by: Thread, port: u16) -> Conn {
+        self.connected(by, self.client, port, false)
+    }
+
+    /// Somebody on another node connects to the service at `port`.
+    pub fn arrive(&mut self, from: [u8; 4], port: u16) -> Conn {
+        self.connected(thread(0, 0), from, port, true)
+    }
+
+    fn connected(&mut self, by: Thread, from: [u8; 4], port: u16, far: bool) -> Conn {
         self.next += 2;
         let conn = Conn { client: SocketId(self.next), server: SocketId(self.next + 1) };
-        let from = SocketAddr::from((self.client, 40_000 + self.next as u16));
+        let from = SocketAddr::from((from, 40_000 + self.next as u16));
         let to = SocketAddr::from((self.server, port));
         let opener = Some(Sender { thread: by, last_read: self.reads.get(&by).copied() });
         let client = Opened {
@@ -101,10 +118,12 @@ impl World {
             comm: [0; 16],
         };
         let server = Opened { socket: conn.server, local: to, remote: from, role: Role::Server, opener: None, ..client };
-        self.tell(&Event::Opened(client));
+        if !far {
+            self.tell(&Event::Opened(client));
+        }
         self.tell(&Event::Opened(server));
         let sequence = [1000 * self.next as u32, 77 * self.next as u32];
-        self.conns.insert(conn.client, Ends { sequence, opener: by });
+        self.conns.insert(conn.client, Ends { sequence, opener: by, far });
         conn
     }
 
@@ -123,6 +142,7 @@ impl World {
         let (ours, theirs) = if client { (0, 1) } else { (1, 0) };
         let (seq, ack) = (ends.sequence[ours], ends.sequence[theirs]);
         ends.sequence[ours] += bytes.len() as u32;
+        let far = ends.far;
         let (from, to) = if client { (conn.client, conn.server) } else { (conn.server, conn.client) };
         let out = Segment {
             at: self.now,
@@ -139,13 +159,15 @@ impl World {
         };
         // It arrives before anybody has looked at what was told of its leaving.
         let mirrored = self.mirrored.contains(&to);
-        self.tell(&Event::Segment(out));
+        if !far || !client {
+            self.tell(&Event::Segment(out));
+        }
         if mirrored {
             self.untold += 1;
-            return;
+        } else if !far || client {
+            let arrived = Segment { at: self.now, socket: to, direction: Direction::In, sender: None, ..out };
+            self.tell(&Event::Segment(arrived));
         }
-        let arrived = Segment { at: self.now, socket: to, direction: Direction::In, sender: None, ..out };
-        self.tell(&Event::Segment(arrived));
     }
 
     /// `by` reads everything at the server's end.
@@ -173,12 +195,24 @@ impl World {
 
     /// A whole exchange of a client that nobody traces further, with `work` at the server.
     pub fn serve(&mut self, conn: Conn, path: &str, server: Thread, work: impl FnOnce(&mut Self)) {
-        let client = self.conns[&conn.client].opener;
-        self.ask(client, conn, &get(path));
+        self.serve_request(conn, &get(path), server, work);
+    }
+
+    /// The same with a request of any kind.
+    pub fn serve_request(&mut self, conn: Conn, request: &str, server: Thread, work: impl FnOnce(&mut Self)) {
+        let Ends { opener: client, far, .. } = self.conns[&conn.client];
+        self.ask(client, conn, request);
         self.take(server, conn);
         work(self);
         self.answer(server, conn, OK);
-        self.receive(client, conn);
+        if !far {
+            self.receive(client, conn);
+        }
+    }
+
+    /// What did not become a span so far, and spans that were not made because their processes trace themselves.
+    pub fn remarks(&self) -> (BTreeMap<&'static str, u64>, u64) {
+        (self.pipeline.remarks(), self.pipeline.skipped())
     }
 
     /// Everything that is left is told.
@@ -193,6 +227,12 @@ pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
+}
+
+/// A request that carries these headers.
+pub fn get_with(path: &str, headers: &[&str]) -> String {
+    let headers = headers.iter().fold(String::new(), |text, header| text + header + "\r\n");
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n")
 }
 
 /// Text of an attribute; numbers and truth as text too.

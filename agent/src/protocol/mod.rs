@@ -8,13 +8,15 @@ pub mod context;
 pub mod http1;
 pub mod redact;
 pub mod redis;
+pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 
 use attribute::Attribute;
-use context::TraceContext;
+use context::Carried;
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
 pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &redis::Redis];
@@ -129,8 +131,10 @@ pub struct Request {
     pub name: Cow<'static, str>,
     /// Attributes known from the request. The span gets addresses and ports from the connection where these do not name them.
     pub attributes: Vec<Attribute>,
-    /// Trace context found in the request.
-    pub context: Option<TraceContext>,
+    /// What the request carries about its trace, if anything.
+    pub carried: Option<Arc<Carried>>,
+    /// Whether it exports spans of its sender, as [`telemetry::is_trace_export`] says.
+    pub exports: bool,
     /// Which response answers it; `None` means the next one in order.
     pub correlation: Option<u64>,
     /// Whether a response will come at all.

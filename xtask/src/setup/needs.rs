@@ -135,6 +135,7 @@ const TRAFFIC: &[Need] = &[
     debian("bpftool (what an agent leaves in the kernel)", &[Sign::Program("bpftool")], &["bpftool"]),
     debian("ip", &[Sign::Program("ip")], &["iproute2"]),
     debian("python3", &[Sign::Program("python3")], &["python3"]),
+    debian("python3-venv", &[Sign::Says(&["/usr/bin/python3", "-c", "import ensurepip"], "")], &["python3-venv"]),
     debian("node", &[Sign::Program("node")], &["nodejs"]),
     // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
     Need {

@@ -1,11 +1,12 @@
 //! What the own encoders write is what others read: prost, serde, and the OpenTelemetry SDK's conversion are the oracles.
 use super::spans::{START, arbitrary, asked, resource, served};
+use crate::causality::link::SpanLink;
 use crate::enrich::span::{Resource, Span, SpanKind, Status};
 use crate::export::group::{Encode, Grouped};
 use crate::export::json::JsonLines;
 use crate::export::otlp::{Protobuf, SCOPE_NAME, SCOPE_VERSION};
 use crate::protocol::attribute::Value;
-use crate::semconv::SCHEMA_URL;
+use crate::semconv::{SCHEMA_URL, WIRESPAN_LINK};
 use opentelemetry::trace::{SpanContext, SpanId, TraceId, TraceState};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value};
@@ -46,6 +47,17 @@ fn key_value(key: &str, value: &Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }
 
+fn link(link: &SpanLink) -> proto::span::Link {
+    proto::span::Link {
+        trace_id: link.trace_id.to_vec(),
+        span_id: link.span_id.to_vec(),
+        trace_state: link.state.as_deref().unwrap_or_default().to_owned(),
+        attributes: vec![key_value(WIRESPAN_LINK, &link.cross.name().into())],
+        flags: u32::from(link.flags) | 0x100 | if link.remote { 0x200 } else { 0 },
+        ..proto::span::Link::default()
+    }
+}
+
 fn resource_attributes(resource: &Resource) -> Vec<KeyValue> {
     resource.attributes.iter().map(|(key, value)| key_value(key, value)).collect()
 }
@@ -65,6 +77,7 @@ fn expected(spans: &[Span]) -> ExportTraceServiceRequest {
             start_time_unix_nano: span.start,
             end_time_unix_nano: span.end,
             attributes: span.attributes.iter().map(|attribute| key_value(attribute.key, &attribute.value)).collect(),
+            links: span.links.iter().map(link).collect(),
             status: match &span.status {
                 Status::Unset => None,
                 Status::Error(text) => Some(proto::Status { message: text.to_string(), code: 2 }),
@@ -142,6 +155,21 @@ fn the_sdk_would_have_sent_the_same() {
         Value::Bool(yes) => (*yes).into(),
         Value::Texts(texts) => opentelemetry::Value::Array(opentelemetry::Array::String(texts.iter().cloned().map(Into::into).collect())),
     };
+    let links = |span: &Span| {
+        let mut links = SpanLinks::default();
+        links.links = span
+            .links
+            .iter()
+            .map(|link| {
+                let state = link.state.as_deref().map_or(TraceState::NONE, |state| TraceState::from_str(state).unwrap());
+                let flags = opentelemetry::TraceFlags::new(link.flags);
+                let context =
+                    SpanContext::new(TraceId::from_bytes(link.trace_id), SpanId::from_bytes(link.span_id), flags, link.remote, state);
+                opentelemetry::trace::Link::new(context, vec![KeyValue::new(WIRESPAN_LINK, link.cross.name())], 0)
+            })
+            .collect();
+        links
+    };
     let data = |span: &Span| SpanData {
         span_context: SpanContext::new(
             TraceId::from_bytes(span.trace_id),
@@ -163,7 +191,7 @@ fn the_sdk_would_have_sent_the_same() {
         attributes: span.attributes.iter().map(|attribute| KeyValue::new(attribute.key, value(&attribute.value))).collect(),
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
-        links: SpanLinks::default(),
+        links: links(span),
         status: match &span.status {
             Status::Unset => opentelemetry::trace::Status::Unset,
             Status::Error(text) => opentelemetry::trace::Status::error(text.to_string()),
@@ -218,6 +246,10 @@ fn a_json_line_is_what_the_file_exporter_would_write() {
             r#"{{"key":"wirespan.connect_ns","value":{{"intValue":"1100000"}}}},"#,
             r#"{{"key":"wirespan.link.provisional","value":{{"boolValue":true}}}},"#,
             r#"{{"key":"tags","value":{{"arrayValue":{{"values":[{{"stringValue":"a"}},{{"stringValue":""}}]}}}}}}],"#,
+            r#""links":[{{"traceId":"07070707070707070707070707070707","spanId":"0808080808080808","traceState":"a=1","#,
+            r#""attributes":[{{"key":"wirespan.link","value":{{"stringValue":"conflict"}}}}],"flags":769}},"#,
+            r#"{{"traceId":"09090909090909090909090909090909","spanId":"0101010101010101","#,
+            r#""attributes":[{{"key":"wirespan.link","value":{{"stringValue":"met"}}}}],"flags":256}}],"#,
             r#""status":{{"message":"wrong kind of value","code":2}}}}],"schemaUrl":"{schema}"}}],"schemaUrl":"{schema}"}}]}}"#,
             "\n"
         ),

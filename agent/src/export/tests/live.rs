@@ -8,7 +8,7 @@ use crate::semconv as s;
 use std::time::{Duration, Instant};
 
 #[test]
-fn a_trace_reads_from_left_to_right_and_fits_120_columns() {
+fn a_trace_reads_from_left_to_right_and_without_links_fits_120_columns() {
     let style = Style::plain();
     let (api, gateway) = (resource("api"), resource("nginx"));
     let root = Span { parent: None, ..served(&gateway) };
@@ -22,9 +22,12 @@ fn a_trace_reads_from_left_to_right_and_fits_120_columns() {
     ];
     let mut failed = asked(&api);
     failed.attributes.pop();
+    miss.links.clear();
+    failed.links.clear();
     let orphan = Span {
         parent: None,
         attributes: [served(&api).attributes, vec![Attribute::both(s::WIRESPAN_LINK_REASON, "handoff")]].concat(),
+        links: asked(&api).links,
         ..served(&api)
     };
     let lines = [
@@ -41,7 +44,7 @@ fn a_trace_reads_from_left_to_right_and_fits_120_columns() {
         "12:03:04.125 4f2a91 └ api ← nginx                  GET /orders/17?full=1      200  12.4 ms  queue 80µs app 12.0ms",
         "12:03:04.125 4f2a91 └ api → redis                  GET order:17               miss  812 µs  net 41µs",
         "12:03:04.125 4f2a91 └ api → 127.0.0.1:6379         HGET order:17 ?            fail  812 µs  WRONGTYPE connect 1.10ms net 300µs",
-        "12:03:04.125 4f2a91 ○ api ← nginx                  GET /orders/17?full=1      200  12.4 ms  queue 80µs app 12.0ms",
+        "12:03:04.125 4f2a91 ○ api ← nginx                  GET /orders/17?full=1      200  12.4 ms  queue 80µs app 12.0ms conflict 070707 met 090909",
     ];
     assert_eq!(lines, wanted);
 }
@@ -77,6 +80,7 @@ fn captured_text_cannot_steer_the_terminal() {
 fn a_client_span_with_only_an_address_and_a_url_names_host_and_path() {
     let mut span = asked(&resource("api"));
     span.status = Status::Unset;
+    span.links.clear();
     span.attributes = vec![
         Attribute::both(s::HTTP_REQUEST_METHOD, "_OTHER"),
         Attribute::both(s::HTTP_REQUEST_METHOD_ORIGINAL, "BREW".to_owned()),

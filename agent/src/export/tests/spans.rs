@@ -1,4 +1,5 @@
 //! Spans to test with: two that look like life, and arbitrary ones.
+use crate::causality::link::{Cross, SpanLink};
 use crate::enrich::span::{Parent, Resource, Span, SpanKind, Status};
 use crate::protocol::attribute::{Attribute, Value};
 use crate::semconv as s;
@@ -54,6 +55,7 @@ pub fn served(resource: &Arc<Resource>) -> Span {
             Attribute::both(s::WIRESPAN_APP_NS, 12_000_000),
             Attribute::both(s::WIRESPAN_RETRANSMITS, 0),
         ],
+        links: Vec::new(),
         status: Status::Unset,
     }
 }
@@ -84,6 +86,10 @@ pub fn asked(resource: &Arc<Resource>) -> Span {
                 on: crate::protocol::attribute::On::Both,
             },
         ],
+        links: vec![
+            SpanLink { trace_id: [7; 16], span_id: [8; 8], flags: 1, remote: true, state: Some("a=1".into()), cross: Cross::Conflict },
+            SpanLink { trace_id: [9; 16], span_id: [1; 8], flags: 0, remote: false, state: None, cross: Cross::Met },
+        ],
         status: Status::Error(Cow::Borrowed("wrong kind of value")),
         ..served(resource)
     }
@@ -106,6 +112,16 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
     )
 }
 
+fn links() -> impl Strategy<Value = Vec<SpanLink>> {
+    let crosses = prop::sample::select(vec![Cross::Untrusted, Cross::Conflict, Cross::Met]);
+    let link = (any::<[u8; 16]>(), any::<[u8; 8]>(), any::<u8>(), any::<bool>(), prop::option::of("[a-z]=[a-z0-9]{1,200}"), crosses)
+        .prop_map(|(trace_id, span_id, flags, remote, state, cross)| {
+            let state: Option<String> = state;
+            SpanLink { trace_id, span_id, flags, remote, state: state.map(String::into_boxed_str), cross }
+        });
+    prop::collection::vec(link, 0..3)
+}
+
 /// Spans of up to four resources, with everything a span can have.
 pub fn arbitrary() -> impl Strategy<Value = Vec<Span>> {
     let one_resource = prop::collection::vec((any::<String>(), values()), 0..6).prop_map(|attributes| {
@@ -115,10 +131,10 @@ pub fn arbitrary() -> impl Strategy<Value = Vec<Span>> {
     let state = prop::option::of("[a-z]{1,9}=[a-z0-9]{1,200}");
     let times = (any::<u64>(), any::<u64>());
     let status = prop::option::of(any::<String>());
-    let span = (ids, state, any::<bool>(), any::<String>(), times, attributes(), status);
+    let span = (ids, state, any::<bool>(), any::<String>(), times, attributes(), links(), status);
     (prop::collection::vec(one_resource, 1..4), prop::collection::vec((any::<prop::sample::Index>(), span), 1..20)).prop_map(
         |(resources, spans)| {
-            let build = |(which, (ids, state, server, name, times, attributes, status)): (prop::sample::Index, _)| {
+            let build = |(which, (ids, state, server, name, times, attributes, links, status)): (prop::sample::Index, _)| {
                 let (trace_id, span_id, parent, flags): (_, _, Option<([u8; 8], bool)>, _) = ids;
                 let (start, end): (u64, u64) = times;
                 let status: Option<String> = status;
@@ -136,6 +152,7 @@ pub fn arbitrary() -> impl Strategy<Value = Vec<Span>> {
                     start: start.min(end),
                     end: start.max(end),
                     attributes,
+                    links,
                     status: status.map_or(Status::Unset, |text| Status::Error(Cow::Owned(text))),
                 }
             };

@@ -4,8 +4,8 @@ use super::authority::{Authority, first_client};
 use super::framing::Framing;
 use super::head::{LONGEST_METHOD, Version, is_plain, is_token, lines, version};
 use crate::protocol::attribute::Attribute;
-use crate::protocol::context::TraceContext;
-use crate::protocol::{Kind, Request, redact};
+use crate::protocol::context::Finder;
+use crate::protocol::{Kind, Request, redact, telemetry};
 use crate::semconv;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -16,8 +16,6 @@ const KNOWN_METHODS: &[&str] = &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", 
 const LONGEST_TEXT: usize = 8 * 1024;
 /// Longest scheme of an absolute target.
 const LONGEST_SCHEME: usize = 16;
-/// Header lines of one name that are kept; a second `traceparent` already voids the first, and a `tracestate` in more pieces is none.
-const MOST_VALUES: usize = 32;
 
 /// What a response needs to know of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +98,16 @@ impl<'a> Target<'a> {
     }
 }
 
+impl Target<'_> {
+    /// Path and query, if it has any.
+    fn path(&self) -> &[u8] {
+        match self {
+            Self::Origin(path) | Self::Absolute(_, _, path) => path,
+            Self::Authority(_) | Self::Asterisk => b"",
+        }
+    }
+}
+
 fn is_method(bytes: &[u8]) -> bool {
     bytes.len() <= LONGEST_METHOD && bytes.iter().all(|b| is_token(*b))
 }
@@ -134,7 +142,8 @@ pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Op
         kind: Kind::Service,
         name: Cow::Borrowed(known.unwrap_or("HTTP")),
         attributes,
-        context: TraceContext::w3c(&fields.traceparent, &fields.tracestate),
+        carried: fields.context.carried(),
+        exports: telemetry::is_trace_export(line.method, line.target.path()),
         correlation: None,
         answered: true,
     };
@@ -148,8 +157,7 @@ struct Fields<'a> {
     user_agent: Option<&'a [u8]>,
     forwarded: Option<&'a [u8]>,
     x_forwarded_for: Option<&'a [u8]>,
-    traceparent: Vec<&'a [u8]>,
-    tracestate: Vec<&'a [u8]>,
+    context: Finder,
 }
 
 impl<'a> Fields<'a> {
@@ -163,10 +171,8 @@ impl<'a> Fields<'a> {
             self.forwarded.get_or_insert(value);
         } else if is("x-forwarded-for") {
             self.x_forwarded_for.get_or_insert(value);
-        } else if is("traceparent") && self.traceparent.len() < MOST_VALUES {
-            self.traceparent.push(value);
-        } else if is("tracestate") && self.tracestate.len() <= MOST_VALUES {
-            self.tracestate.push(value);
+        } else {
+            self.context.header(name, value);
         }
     }
 }

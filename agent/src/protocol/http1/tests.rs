@@ -1,6 +1,6 @@
 //! Conversations, their messages, and what can be said about each.
 use super::super::attribute::{Attribute, Value};
-use super::super::context::TraceContext;
+use super::super::context::testing::carried;
 use super::super::testing::{self, Message, SERVER, Transcript};
 use super::super::{Kind, Request, Response};
 use super::*;
@@ -262,7 +262,7 @@ fn heads_past_16_kib_are_whole_and_past_48_kib_are_truncated() {
         let mut messages = decode(&[(C, text.as_bytes())]).messages;
         let Some(Head::Request(request)) = messages.pop().and_then(|message| message.head) else { panic!("no request") };
         let mark = Attribute::both(semconv::WIRESPAN_TRUNCATED, true);
-        assert_eq!((request.attributes.contains(&mark), request.context.is_none()), (truncated, truncated), "{}", extra.len());
+        assert_eq!((request.attributes.contains(&mark), request.carried.is_none()), (truncated, truncated), "{}", extra.len());
     }
     let response = format!("HTTP/1.1 503 Busy\r\n{}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", padding(60_000));
     plays(&[(C, next, "GET"), (S, &response, "503")], None);
@@ -303,11 +303,12 @@ fn a_request_says_what_the_conventions_ask_for() {
             Attribute::server(semconv::CLIENT_ADDRESS, "203.0.113.7".to_owned()),
             Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, "1.1"),
         ],
-        context: TraceContext::w3c(&[TRACEPARENT.as_bytes()], &[b"a=1", b"b=2"]),
+        carried: carried(&[("traceparent", TRACEPARENT), ("tracestate", "a=1,b=2")]),
+        exports: false,
         correlation: None,
         answered: true,
     };
-    assert!(expected.context.is_some());
+    assert!(expected.carried.is_some());
     assert_eq!(request(&text), expected);
 }
 

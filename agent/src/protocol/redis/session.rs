@@ -107,7 +107,7 @@ impl Session {
         if !followed {
             self.database = None;
         }
-        Request { kind: Kind::Database, name, attributes, context: None, correlation: None, answered }
+        Request { kind: Kind::Database, name, attributes, carried: None, exports: false, correlation: None, answered }
     }
 
     /// Whether the server answers this command; follows `CLIENT REPLY`.

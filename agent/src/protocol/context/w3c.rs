@@ -1,66 +1,49 @@
-//! Trace context that a request carries: facts about who made it.
-//!
-//! Header values become a [`TraceContext`], or nothing when they break their format's grammar: a wrong parent is worse than none.
+//! W3C Trace Context, level 2: `traceparent` and `tracestate`.
+use super::headers::{Header, Headers, trim};
+use super::{Format, Sampling, TraceContext, digits};
 
 /// Bytes of `tracestate` that are kept; the specification asks for at least 512, and a span carries it whole or not at all.
 const LONGEST_STATE: usize = 512;
-/// Members of a `tracestate` (W3C Trace Context section 3.3.1.1).
+/// Members of a `tracestate` (section 3.3.1.1).
 const MOST_MEMBERS: usize = 32;
 /// Longest key or value of a `tracestate` member (section 3.3.1.3).
 const LONGEST_MEMBER_PART: usize = 256;
 /// Length of a `traceparent` of version 00, and the least of any later version.
 const TRACEPARENT: usize = 55;
 
-/// A context found in a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceContext {
-    /// Name of the format, as it stands in `wirespan.link` after `header:`.
-    pub format: &'static str,
-    /// Trace.
-    pub trace_id: [u8; 16],
-    /// The span that made the request.
-    pub parent: [u8; 8],
-    /// W3C trace flags.
-    pub flags: u8,
-    /// W3C `tracestate`, if it was valid.
-    pub state: Option<Box<str>>,
-}
-
-impl TraceContext {
-    /// Reads W3C Trace Context (level 2) from the values of all `traceparent` and all `tracestate` headers of one request, in order.
-    ///
-    /// `None` unless there is exactly one `traceparent` and it is valid. Of the flags only those that the version defines are kept;
-    /// an invalid `tracestate` is dropped whole.
-    #[must_use]
-    pub fn w3c(traceparent: &[&[u8]], tracestate: &[&[u8]]) -> Option<Self> {
-        let [value] = traceparent else { return None };
-        let value = trim(value);
-        let (fixed, rest) = value.split_at_checked(TRACEPARENT)?;
-        let [a, b, b'-', ids @ .., b'-', c, d] = fixed else { return None };
-        let version = octet(*a, *b)?;
-        let flags = octet(*c, *d)?;
-        let (trace_id, parent) = ids.split_at_checked(32)?;
-        let parent = hex::<8>(parent.strip_prefix(b"-")?)?;
-        let trace_id = hex::<16>(trace_id)?;
-        let known_flags = match (version, rest.first()) {
-            (0, None) => 0b11,
-            (1..=0xfe, None | Some(b'-')) => 0b01,
-            _ => return None,
-        };
-        if trace_id == [0; 16] || parent == [0; 8] {
-            return None;
-        }
-        Some(Self { format: "tracecontext", trace_id, parent, flags: flags & known_flags, state: state(tracestate) })
+/// Reads all `traceparent` and all `tracestate` headers of one request.
+///
+/// `None` unless there is exactly one `traceparent` and it is valid. Of the flags only those that the version defines are kept; an
+/// invalid `tracestate` is dropped whole.
+pub(super) fn read(headers: &Headers) -> Option<TraceContext> {
+    let value = headers.one(Header::TraceParent)?;
+    let (fixed, rest) = value.split_at_checked(TRACEPARENT)?;
+    if fixed.iter().any(u8::is_ascii_uppercase) {
+        return None;
     }
+    let [version @ .., b'-', _, _] = fixed else { return None };
+    let (version, ids) = version.split_at_checked(2)?;
+    let (trace, parent) = ids.strip_prefix(b"-")?.split_at_checked(32)?;
+    let (version, flags) = (digits::hex(version, 2)?, digits::hex(fixed.get(TRACEPARENT - 2..)?, 2)?);
+    let known_flags = match (version, rest.first()) {
+        (0, None) => 0b11,
+        (1..=0xfe, None | Some(b'-')) => 0b01,
+        _ => return None,
+    };
+    let flags = flags & known_flags;
+    let parent = digits::span(parent.strip_prefix(b"-")?)?;
+    let context = TraceContext::new(Format::TraceContext, digits::trace(trace)?, Some(parent), Sampling::of(flags & 1 > 0))?;
+    Some(TraceContext { random: flags & 2 > 0, state: state(headers), ..context })
 }
 
 /// The members of all `tracestate` headers, joined; `None` if there are none, or one is invalid.
-fn state(values: &[&[u8]]) -> Option<Box<str>> {
-    if values.iter().map(|value| value.len()).sum::<usize>() > LONGEST_STATE {
+fn state(headers: &Headers) -> Option<Box<str>> {
+    let values = || headers.all(Header::TraceState);
+    if values().map(<[u8]>::len).sum::<usize>() > LONGEST_STATE {
         return None;
     }
     let mut members: Vec<(&[u8], &[u8])> = Vec::new();
-    for member in values.iter().flat_map(|value| value.split(|b| *b == b',')).map(trim).filter(|member| !member.is_empty()) {
+    for member in values().flat_map(|value| value.split(|b| *b == b',')).map(trim).filter(|member| !member.is_empty()) {
         let (key, value) = member.split_at_checked(member.iter().position(|b| *b == b'=')?)?;
         let value = value.strip_prefix(b"=")?;
         if !is_key(key) || !is_value(value) {
@@ -87,54 +70,23 @@ fn is_value(value: &[u8]) -> bool {
     (1..=LONGEST_MEMBER_PART).contains(&value.len()) && value.iter().all(valid)
 }
 
-/// Without the optional white space of RFC 9110 section 5.6.3.
-fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
-}
-
-/// `2 * N` lowercase hexadecimal digits.
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    let (pairs, []) = digits.as_chunks::<2>() else { return None };
-    if pairs.len() != N {
-        return None;
-    }
-    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-        *byte = octet(*high, *low)?;
-    }
-    Some(out)
-}
-
-fn octet(high: u8, low: u8) -> Option<u8> {
-    let digit = |b: u8| match b {
-        b'0'..=b'9' => Some(b - b'0'),
-        b'a'..=b'f' => Some(b - b'a' + 10),
-        _ => None,
-    };
-    Some(digit(high)? << 4 | digit(low)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{carried, context};
     use super::*;
 
-    const TRACE: [u8; 16] = [0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12];
-    const PARENT: [u8; 8] = [0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x34, 0x56];
-    const VALID: &[u8] = b"00-12345678901234567890123456789012-1234567890123456-01";
+    const IDS: &str = "12345678901234567890123456789012-1234567890123456";
 
-    fn flags(traceparent: &str) -> Option<u8> {
-        let context = TraceContext::w3c(&[traceparent.as_bytes()], &[])?;
-        let whole = TraceContext { format: "tracecontext", trace_id: TRACE, parent: PARENT, flags: context.flags, state: None };
-        assert_eq!(context, whole, "{traceparent}");
-        Some(context.flags)
+    fn expected(flags: u8, state: Option<&str>) -> TraceContext {
+        let sampling = Sampling::of(flags & 1 > 0);
+        let ids = (0x1234_5678_9012_3456_7890_1234_5678_9012, Some(0x1234_5678_9012_3456));
+        let context = TraceContext::new(Format::TraceContext, ids.0, ids.1, sampling).expect("not zero");
+        TraceContext { random: flags & 2 > 0, state: state.map(Into::into), ..context }
     }
 
     #[test]
     fn traceparent_is_read_as_the_specification_says() {
-        let ids = "12345678901234567890123456789012-1234567890123456";
+        let ids = IDS;
         for (value, expected) in [
             (format!("00-{ids}-01"), Some(1)),
             (format!("00-{ids}-00"), Some(0)),
@@ -164,14 +116,15 @@ mod tests {
             ("00-.2345678901234567890123456789012-1234567890123456-01".into(), None),
             ("00-1234567890123456789012345678901-12345678901234567-01".into(), None),
         ] {
-            assert_eq!(flags(&value), expected, "{value}");
+            assert_eq!(context(&[("traceparent", &value)]), expected.map(|flags| super::tests::expected(flags, None)), "{value}");
         }
     }
 
     #[test]
     fn exactly_one_traceparent_is_a_context() {
-        assert_eq!(TraceContext::w3c(&[], &[b"foo=1"]), None);
-        assert_eq!(TraceContext::w3c(&[VALID, VALID], &[]), None);
+        let valid = format!("00-{IDS}-01");
+        assert_eq!(carried(&[("tracestate", "foo=1")]), None);
+        assert_eq!(carried(&[("traceparent", &valid), ("traceparent", &valid)]), None);
     }
 
     #[test]
@@ -206,10 +159,10 @@ mod tests {
             (vec![""], None),
             (vec![], None),
         ] {
-            let bytes: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-            let expected =
-                TraceContext { format: "tracecontext", trace_id: TRACE, parent: PARENT, flags: 1, state: expected.map(Into::into) };
-            assert_eq!(TraceContext::w3c(&[VALID], &bytes), Some(expected), "{values:?}");
+            let parent = format!("00-{IDS}-01");
+            let headers: Vec<(&str, &str)> =
+                [("traceparent", parent.as_str())].into_iter().chain(values.iter().map(|value| ("tracestate", *value))).collect();
+            assert_eq!(context(&headers), Some(super::tests::expected(1, expected)), "{values:?}");
         }
     }
 }
