@@ -203,7 +203,7 @@ impl Connection {
             let (Head::Request(super::Request { attributes, .. }) | Head::Response(super::Response { attributes, .. })) = &mut head;
             attributes.push(Attribute::both(semconv::WIRESPAN_TRUNCATED, true));
             *self.phase(from) = Phase::Rest(framing, after, Piece::Line);
-            return Some(Step::Take(Take { used: used as u64, start: true, head: Some(Box::new(head)), end: false }));
+            return Some(Step::Take(Take { used: used as u64, start: true, head: Some(Box::new(head)), ..Take::default() }));
         }
         let take = self.behind(from, used, &framing, after)?;
         Some(Step::Take(Take { start: true, head: Some(Box::new(head)), ..take }))

@@ -59,8 +59,8 @@ pub(super) fn read(head: &[u8], framing: &mut Framing) -> Option<Answer> {
         attributes: if interim { Vec::new() } else { vec![Attribute::both(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status))] },
         client_error: error(400),
         server_error: error(500),
-        correlation: None,
         interim,
+        ..Response::default()
     };
     Some(Answer { status, response, upgrade })
 }
