@@ -5,7 +5,9 @@
 //! that were never captured where the decoder said how many follow, and resynchronises where it did not.
 pub mod attribute;
 pub mod context;
+mod grpc;
 pub mod http1;
+pub mod http2;
 pub mod redact;
 pub mod redis;
 #[cfg(any(test, fuzzing))]
@@ -17,7 +19,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &redis::Redis];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

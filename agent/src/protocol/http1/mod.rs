@@ -10,8 +10,8 @@
 mod authority;
 mod framing;
 mod head;
-mod request;
-mod response;
+pub(super) mod request;
+pub(super) mod response;
 #[cfg(test)]
 mod tests;
 

@@ -40,7 +40,7 @@ pub(super) struct Line<'a> {
 
 /// A request target (RFC 9112 section 3.2).
 #[derive(Debug, PartialEq)]
-enum Target<'a> {
+pub(in crate::protocol) enum Target<'a> {
     /// Path and query.
     Origin(&'a [u8]),
     /// Scheme, authority, path and query.
@@ -83,6 +83,22 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// The target that the pseudo-header fields of HTTP/2 say (RFC 9113 section 8.3.1); `None` if they say none.
+    pub(in crate::protocol) fn of_fields(method: &str, scheme: Option<&'a [u8]>, authority: Option<&'a [u8]>, path: Option<&'a [u8]>) -> Option<Self> {
+        let authority = authority.and_then(Authority::read);
+        if let ("CONNECT", None) = (method, path) {
+            return authority.map(Self::Authority);
+        }
+        let path = path.filter(|path| is_plain(path))?;
+        let scheme = scheme.map_or(Some("http"), |scheme| std::str::from_utf8(scheme).ok());
+        match (path, authority, scheme) {
+            (b"*", ..) => Some(Self::Asterisk),
+            ([b'/', ..], Some(authority), Some(scheme @ ("http" | "https"))) => Some(Self::Absolute(scheme, authority, path)),
+            ([b'/', ..], ..) => Some(Self::Origin(path)),
+            _ => None,
+        }
+    }
+
     fn read(target: &'a [u8], tunnel: bool) -> Option<Self> {
         match target {
             [b'/', ..] => Some(Self::Origin(target)),
@@ -116,34 +132,47 @@ pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Op
             fields.keep(name, value);
         }
     }
+    Some((describe(line.method, Some(&line.target), &fields, line.version, server), line.asked()))
+}
+
+/// What any version of HTTP says of a request: names, attributes, context. Without a target, where it goes is not known.
+pub(in crate::protocol) fn describe(
+    method: &str,
+    target: Option<&Target<'_>>,
+    fields: &Fields<'_>,
+    version: &'static str,
+    server: SocketAddr,
+) -> Request {
     let mut attributes = Vec::with_capacity(11);
-    let known = KNOWN_METHODS.iter().find(|known| **known == line.method).copied();
+    let known = KNOWN_METHODS.iter().find(|known| **known == method).copied();
     attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD, known.unwrap_or("_OTHER")));
     if known.is_none() {
-        attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD_ORIGINAL, line.method.to_owned()));
+        attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD_ORIGINAL, method.to_owned()));
     }
-    address(&line.target, fields.host, server, &mut attributes);
+    match target {
+        Some(target) => address(target, fields.host, server, &mut attributes),
+        None => fields.server(&mut attributes),
+    }
     if let Some(agent) = fields.user_agent {
         attributes.push(Attribute::server(semconv::USER_AGENT_ORIGINAL, bounded(String::from_utf8_lossy(agent).into_owned())));
     }
     if let Some(client) = first_client(fields.forwarded, fields.x_forwarded_for) {
         attributes.push(Attribute::server(semconv::CLIENT_ADDRESS, client.to_string()));
     }
-    attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, line.version));
-    let request = Request {
+    attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, version));
+    Request {
         kind: Kind::Service,
         name: Cow::Borrowed(known.unwrap_or("HTTP")),
         attributes,
-        context: TraceContext::w3c(&fields.traceparent, &fields.tracestate),
+        context: fields.context(),
         correlation: None,
         answered: true,
-    };
-    Some((request, line.asked()))
+    }
 }
 
 /// The values of the headers that are looked at.
 #[derive(Default)]
-struct Fields<'a> {
+pub(in crate::protocol) struct Fields<'a> {
     host: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
     forwarded: Option<&'a [u8]>,
@@ -153,7 +182,8 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn keep(&mut self, name: &[u8], value: &'a [u8]) {
+    /// Takes a header, in the order of the request; whoever wants to know of another one is told here.
+    pub(in crate::protocol) fn keep(&mut self, name: &[u8], value: &'a [u8]) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("host") {
             self.host.get_or_insert(value);
@@ -167,6 +197,19 @@ impl<'a> Fields<'a> {
             self.traceparent.push(value);
         } else if is("tracestate") && self.tracestate.len() <= MOST_VALUES {
             self.tracestate.push(value);
+        }
+    }
+
+    /// The trace context in them.
+    pub(in crate::protocol) fn context(&self) -> Option<TraceContext> {
+        TraceContext::w3c(&self.traceparent, &self.tracestate)
+    }
+
+    /// The attributes of the server that `Host` names.
+    pub(in crate::protocol) fn server(&self, attributes: &mut Vec<Attribute>) {
+        if let Some(Authority { host, port, .. }) = self.host.and_then(Authority::read) {
+            attributes.push(Attribute::both(semconv::SERVER_ADDRESS, host.to_owned()));
+            attributes.push(Attribute::both(semconv::SERVER_PORT, i64::from(port.unwrap_or(80))));
         }
     }
 }
