@@ -20,8 +20,8 @@ pub struct Message {
     pub head: Option<Head>,
 }
 
-/// What was said of a message behind its head: by whom, the offset of the first byte that says so, and what.
-pub type Said = (Side, u64, More);
+/// What was said of a message behind its head: by whom, and what.
+pub type Said = (Side, More);
 
 /// What a decoder made of a conversation.
 #[derive(Debug, Default, PartialEq)]
@@ -131,7 +131,7 @@ impl Lane {
             }
             None => assert!(!take.start, "a beginning without a head"),
         }
-        more.extend(take.more.map(|more| (side, self.taken, *more)));
+        more.extend(take.more.map(|more| (side, *more)));
         self.skip = take.used;
         self.ends_after_skip = take.end;
     }

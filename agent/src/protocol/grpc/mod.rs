@@ -84,10 +84,8 @@ impl Call {
             None if certain && !self.ended && self.received.count().is_some() => self.outcome(Status::UNKNOWN),
             None => Response::default(),
         };
-        let counts = [
-            (semconv::WIRESPAN_RPC_REQUEST_MESSAGES, self.sent.count()),
-            (semconv::WIRESPAN_RPC_RESPONSE_MESSAGES, self.received.count()),
-        ];
+        let counts =
+            [(semconv::WIRESPAN_RPC_REQUEST_MESSAGES, self.sent.count()), (semconv::WIRESPAN_RPC_RESPONSE_MESSAGES, self.received.count())];
         response.attributes.extend(counts.into_iter().filter_map(|(key, count)| Some(Attribute::both(key, i64::from(count?)))));
         response
     }

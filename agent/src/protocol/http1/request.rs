@@ -84,7 +84,12 @@ impl<'a> Line<'a> {
 
 impl<'a> Target<'a> {
     /// The target that the pseudo-header fields of HTTP/2 say (RFC 9113 section 8.3.1); `None` if they say none.
-    pub(in crate::protocol) fn of_fields(method: &str, scheme: Option<&'a [u8]>, authority: Option<&'a [u8]>, path: Option<&'a [u8]>) -> Option<Self> {
+    pub(in crate::protocol) fn of_fields(
+        method: &str,
+        scheme: Option<&'a [u8]>,
+        authority: Option<&'a [u8]>,
+        path: Option<&'a [u8]>,
+    ) -> Option<Self> {
         let authority = authority.and_then(Authority::read);
         if let ("CONNECT", None) = (method, path) {
             return authority.map(Self::Authority);

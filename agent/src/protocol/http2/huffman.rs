@@ -98,7 +98,7 @@ pub(super) fn decode(bits: &[u8], most: usize, out: &mut Vec<u8>) -> Option<()> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
