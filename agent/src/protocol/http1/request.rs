@@ -19,6 +19,9 @@ const LONGEST_SCHEME: usize = 16;
 /// Header lines of one name that are kept; a second `traceparent` already voids the first, and a `tracestate` in more pieces is none.
 const MOST_VALUES: usize = 32;
 
+/// The stream on which a request is answered that asks to go on with HTTP/2 (RFC 7540 section 3.2), if the server agrees.
+const UPGRADED: u64 = 1;
+
 /// What a response needs to know of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -28,6 +31,8 @@ pub(super) enum Asked {
     Head,
     /// A response of success makes the connection a tunnel.
     Tunnel,
+    /// The response may have a body, or be the beginning of HTTP/2.
+    Upgrade,
 }
 
 /// A request line (RFC 9112 section 3).
@@ -121,6 +126,11 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Whether an `Upgrade` asks for HTTP/2.
+fn is_h2c(value: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
 fn is_method(bytes: &[u8]) -> bool {
     bytes.len() <= LONGEST_METHOD && bytes.iter().all(|b| is_token(*b))
 }
@@ -137,7 +147,13 @@ pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Op
             fields.keep(name, value);
         }
     }
-    Some((describe(line.method, Some(&line.target), &fields, line.version, server), line.asked()))
+    let mut request = describe(line.method, Some(&line.target), &fields, line.version, server);
+    let mut asked = line.asked();
+    if asked == Asked::Content && fields.upgrade.is_some_and(is_h2c) {
+        asked = Asked::Upgrade;
+        request.correlation = Some(UPGRADED);
+    }
+    Some((request, asked))
 }
 
 /// What any version of HTTP says of a request: names, attributes, context. Without a target, where it goes is not known.
@@ -182,6 +198,7 @@ pub(in crate::protocol) struct Fields<'a> {
     user_agent: Option<&'a [u8]>,
     forwarded: Option<&'a [u8]>,
     x_forwarded_for: Option<&'a [u8]>,
+    upgrade: Option<&'a [u8]>,
     traceparent: Vec<&'a [u8]>,
     tracestate: Vec<&'a [u8]>,
 }
@@ -198,6 +215,8 @@ impl<'a> Fields<'a> {
             self.forwarded.get_or_insert(value);
         } else if is("x-forwarded-for") {
             self.x_forwarded_for.get_or_insert(value);
+        } else if is("upgrade") {
+            self.upgrade.get_or_insert(value);
         } else if is("traceparent") && self.traceparent.len() < MOST_VALUES {
             self.traceparent.push(value);
         } else if is("tracestate") && self.tracestate.len() <= MOST_VALUES {

@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS (RFC 9113), and gRPC in it: frames become requests and responses of many streams. Pure, as [`crate::protocol`]
+//! HTTP/2 without TLS (RFC 9113), from its preface on or after an upgrade from HTTP/1.1, and gRPC in it: frames become requests and responses of many streams. Pure, as [`crate::protocol`]
 //! says; no body is kept or decompressed.
 //!
 //! A header block is taken whole, with its `CONTINUATION` frames; of its fields only those that a span needs are decoded. `DATA` is
@@ -152,6 +152,13 @@ impl Decoder for Connection {
 impl Connection {
     pub(super) fn new(server: SocketAddr) -> Self {
         Self { server, client: Lane::default(), answers: Lane::default(), streams: Streams::default(), block: Block::default() }
+    }
+
+    /// The rest of a connection that began with HTTP/1.1, whose first request is answered on stream 1 (RFC 7540 section 3.2).
+    pub(super) fn upgraded(server: SocketAddr) -> Self {
+        let mut connection = Self::new(server);
+        connection.streams.open(Stream { id: 1, answered: false, call: None });
+        connection
     }
 
     fn lane(&mut self, side: Side) -> &mut Lane {

@@ -281,6 +281,35 @@ fn after_a_loss_the_next_frame_is_found_and_the_header_table_begins_anew() {
 }
 
 #[test]
+fn a_request_of_http_1_may_be_answered_on_the_first_stream() {
+    let ask = "GET /a HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    let agree = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    let [(_, client), (_, server)] = &greeting()[..] else { panic!("two sides") };
+    let pieces = [
+        (C, ask.as_bytes()),
+        (S, agree.as_bytes()),
+        (S, server),
+        (C, client),
+        (C, &get(3, "/b")),
+        (S, &[ok(3), data(3, true, b""), ok(1), data(1, true, b"")].concat()),
+    ];
+    let transcript = testing::run(super::super::http1::Http1.decoder(SERVER, false).as_mut(), &pieces);
+    let heads: Vec<(Option<u64>, bool, String)> = transcript
+        .messages
+        .iter()
+        .map(|message| match message.head.as_ref().expect("a head") {
+            Head::Request(request) => {
+                (request.correlation, message.end.is_some(), text(&request.attributes, semconv::URL_PATH).unwrap_or_default())
+            }
+            Head::Response(response) => (response.correlation, message.end.is_some(), outcome(response)),
+        })
+        .collect();
+    let expected = [(Some(1), "/a"), (None, "~"), (Some(3), "/b"), (Some(3), "200"), (Some(1), "200")];
+    assert_eq!(heads, expected.map(|(stream, what)| (stream, true, what.to_owned())));
+    assert_eq!((transcript.left, transcript.invalid), (None, 0));
+}
+
+#[test]
 fn detection_asks_for_the_preface_or_for_a_block_that_says_who_sends_it() {
     use Guess::{Maybe, No, Yes};
     let settings = frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]);
