@@ -154,8 +154,8 @@ fn times(attributes: &mut Vec<Attribute>, exchange: &Exchange, other: Option<&Pe
                 time(semconv::WIRESPAN_APP_NS, server.read, server.answered);
             }
             let waited = exchange.ended.map(|ended| ended.at.saturating_sub(asked));
-            let held = server.over.saturating_sub(server.asked);
-            time(semconv::WIRESPAN_NETWORK_NS, Some(held), waited);
+            let held = server.over.map(|over| over.saturating_sub(server.asked));
+            time(semconv::WIRESPAN_NETWORK_NS, held, waited);
         }
         time(semconv::WIRESPAN_CONNECT_NS, exchange.connect.map(|_| 0), exchange.connect);
         time(semconv::WIRESPAN_READ_DELAY_NS, answered, read);

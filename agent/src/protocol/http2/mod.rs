@@ -301,6 +301,10 @@ impl Connection {
 
     /// What a block of the client says: a request, or its trailers.
     fn request(&mut self, id: u32, block: &Block) -> Said {
+        if id.is_multiple_of(2) {
+            // Only servers begin such streams.
+            return Said::default();
+        }
         let Some(method) = block.get(":method").and_then(|method| std::str::from_utf8(method).ok()) else { return Said::default() };
         let (path, authority) = (block.get(":path"), block.get(":authority"));
         let mut fields = Fields::default();
@@ -326,10 +330,11 @@ impl Connection {
     fn response(&mut self, id: u32, block: &Block, end: bool) -> Said {
         let status = block.get(":status").and_then(|status| std::str::from_utf8(status).ok()?.parse::<u16>().ok());
         let grpc_status = block.get("grpc-status");
-        let pushed = id.is_multiple_of(2);
-        let Some(stream) = self.streams.get(id).filter(|_| !pushed) else {
+        // Pushed, or for a request that was given up meanwhile.
+        let unwanted = id.is_multiple_of(2) || id <= self.streams.newest;
+        let Some(stream) = self.streams.get(id) else {
             // Its request was not seen; trailers have no status.
-            let head = status.filter(|_| !pushed).map(|status| response(of_status(status), id));
+            let head = status.filter(|_| !unwanted).map(|status| response(of_status(status), id));
             return Said { interim: head.is_some() && status.is_some_and(|status| status < 200), head, ..Said::default() };
         };
         if stream.answered && status.is_none() {
