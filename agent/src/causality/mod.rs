@@ -50,8 +50,8 @@ pub struct Peer {
     pub read: Option<Nanos>,
     /// First byte of the response.
     pub answered: Option<Nanos>,
-    /// Last byte of the response.
-    pub over: Nanos,
+    /// Last byte of the response; `None` while it goes on.
+    pub over: Option<Nanos>,
 }
 
 /// An exchange with its place in a trace.
@@ -408,7 +408,7 @@ impl Causality {
             asked: peer.asked.at,
             read: peer.read.map(|(at, _)| at),
             answered: peer.answered.map(|point| point.at),
-            over: peer.over,
+            over: peer.done.then_some(peer.over),
         });
         let (mut link, over) = (link.clone(), node.over);
         let orphan = node.client && link.evidence == Evidence::None(Reason::Root);

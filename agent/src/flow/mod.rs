@@ -8,7 +8,7 @@ mod loopback;
 pub mod stream;
 
 use crate::capture::event::{Closed, Direction, Event, Nanos, Opened, Read, Segment, SocketId};
-use crate::protocol::{Head, Protocol, Side};
+use crate::protocol::{Head, More, Protocol, Side};
 use connection::Connection;
 use loopback::Loopback;
 use rustc_hash::FxHashMap;
@@ -54,12 +54,23 @@ pub enum Signal {
         /// What it is.
         head: Head,
     },
-    /// The message whose head came last from this side has ended.
+    /// Behind the head of one of several open messages, more is known.
+    More {
+        /// Which.
+        socket: SocketId,
+        /// The first byte that says so.
+        first: Point,
+        /// What is known.
+        more: More,
+    },
+    /// A message has ended: that whose head came last from this side, or the one of `stream`.
     End {
         /// Which.
         socket: SocketId,
         /// Who sent it.
         side: Side,
+        /// The correlation of its request; zero in protocols that have one open message at a time.
+        stream: u64,
         /// Its last byte.
         last: Point,
         /// Part of it was not captured, so that its end was found by what came next.

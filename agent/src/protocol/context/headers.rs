@@ -34,8 +34,8 @@ pub(super) enum Header {
 
 impl Header {
     /// The header of that name in any case. On the path of every header of every request: length and first letter reject nearly all.
-    pub(super) fn named(name: &[u8]) -> Option<Self> {
-        let candidates: &[(&str, Self)] = match (name.len(), name.first()? | 0x20) {
+    pub(super) fn named(name: &[u8]) -> Option<(&'static str, Self)> {
+        let candidates: &[(&'static str, Self)] = match (name.len(), name.first()? | 0x20) {
             (2, b'b') => &[("b3", Self::B3)],
             (3, b's') => &[("sw8", Self::Sw8)],
             (7, b'b') => &[("baggage", Self::Baggage)],
@@ -57,7 +57,7 @@ impl Header {
             (27, b'x') => &[("x-datadog-sampling-priority", Self::DatadogPriority)],
             _ => return None,
         };
-        candidates.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, header)| *header)
+        candidates.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).copied()
     }
 }
 

@@ -198,6 +198,12 @@ impl Carried {
     }
 }
 
+/// The name of a header that some format uses, in lower case; `None` for all others.
+#[must_use]
+pub fn header_name(name: &[u8]) -> Option<&'static str> {
+    Header::named(name).map(|(name, _)| name)
+}
+
 /// Collects what a request carries from its headers, as a decoder meets them. One that carries nothing costs no allocation.
 #[derive(Debug, Default)]
 pub struct Finder {
@@ -208,7 +214,7 @@ impl Finder {
     /// Takes a header; most are passed over after a look at the name's length and first letter. The name may be in any case; the value
     /// is as it was on the wire, binary ones (`-bin`) still in base64.
     pub fn header(&mut self, name: &[u8], value: &[u8]) {
-        if let Some(header) = Header::named(name) {
+        if let Some((_, header)) = Header::named(name) {
             self.headers.keep(header, value);
         }
     }
