@@ -184,13 +184,19 @@ impl TraceContext {
 /// What a request carries about its trace.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Carried {
-    /// What each format says, in the order of [`Format::ALL`].
-    pub contexts: Vec<TraceContext>,
+    /// What the first format says, and what the others say: most requests have one, which then needs no list.
+    first: Option<TraceContext>,
+    others: Vec<TraceContext>,
     /// The members of its `baggage`, as they were written. They may be anybody's secrets: see [`Self::baggage`].
     baggage: Box<[u8]>,
 }
 
 impl Carried {
+    /// What each format says, in the order of [`Format::ALL`].
+    pub fn contexts(&self) -> impl Iterator<Item = &TraceContext> {
+        self.first.iter().chain(&self.others)
+    }
+
     /// The value of a key of its W3C baggage.
     #[must_use]
     pub fn baggage(&self, key: &str) -> Option<String> {
@@ -225,9 +231,10 @@ impl Finder {
         if self.headers.is_empty() {
             return None;
         }
-        let contexts: Vec<_> = Format::ALL.into_iter().filter_map(|format| format.read(&self.headers)).collect();
+        let mut contexts = Format::ALL.into_iter().filter_map(|format| format.read(&self.headers));
+        let (first, others) = (contexts.next(), contexts.collect());
         let baggage = baggage::joined(&self.headers);
-        (!contexts.is_empty() || !baggage.is_empty()).then(|| Arc::new(Carried { contexts, baggage }))
+        (first.is_some() || !baggage.is_empty()).then(|| Arc::new(Carried { first, others, baggage }))
     }
 }
 
@@ -277,8 +284,8 @@ mod tests {
             context(format, trace, SPAN)
         });
         let found = found.expect("contexts");
-        assert_eq!(found.contexts, expected);
-        assert!(found.contexts.iter().all(|context| context.agrees(&expected[0])));
+        assert!(found.contexts().eq(&expected), "{found:?}");
+        assert!(found.contexts().all(|context| context.agrees(&expected[0])));
     }
 
     #[test]
