@@ -21,7 +21,8 @@ def serve(port):
         "Unary": grpc.unary_unary_rpc_method_handler(lambda request, context: b"here"),
         "Refused": grpc.unary_unary_rpc_method_handler(refuse),
         "Slow": grpc.unary_unary_rpc_method_handler(lambda request, context: time.sleep(1) or b"late"),
-        "Down": grpc.unary_stream_rpc_method_handler(lambda request, context: iter([b"1", b"2" * 100_000, b"3"])),
+        "Down": grpc.unary_stream_rpc_method_handler(lambda request, context: iter([b"1", b"2" * 20_000, b"3"])),
+        "Large": grpc.unary_unary_rpc_method_handler(lambda request, context: b"x" * 1_000_000),
         "Up": grpc.stream_unary_rpc_method_handler(lambda requests, context: b"%d" % len(list(requests))),
         "Both": grpc.stream_stream_rpc_method_handler(lambda requests, context: (b"echo" for _ in requests)),
     }
@@ -38,6 +39,7 @@ def call(port):
         say = lambda method, code: print(method, code.name)
         channel.unary_unary(name("Unary"))(b"please")
         list(channel.unary_stream(name("Down"))(b"please"))
+        channel.unary_unary(name("Large"))(b"please")
         channel.stream_unary(name("Up"))(iter([b"1", b"2", b"3" * 50_000, b"4"]))
         list(channel.stream_stream(name("Both"))(iter([b"1", b"2"])))
         for method, timeout in [("Refused", None), ("Missing", None), ("Slow", 0.2)]:

@@ -137,6 +137,13 @@ const TRAFFIC: &[Need] = &[
     debian("python3", &[Sign::Program("python3")], &["python3"]),
     debian("python3-venv", &[Sign::Says(&["/usr/bin/python3", "-c", "import ensurepip"], "")], &["python3-venv"]),
     debian("node", &[Sign::Program("node")], &["nodejs"]),
+    debian("gRPC for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/grpc/__init__.py")], &["python3-grpcio"]),
+    debian("nghttp, h2load and nghttpd", &[Sign::Program("nghttpd")], &["nghttp2-client", "nghttp2-server"]),
+    Need {
+        what: "nghttpx",
+        signs: &[Sign::Program("nghttpx")],
+        source: Source::Service { package: "nghttp2-proxy", unit: "nghttpx.service" },
+    },
     // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
     Need {
         what: "Go 1.21 or newer",

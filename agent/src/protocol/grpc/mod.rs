@@ -48,6 +48,11 @@ impl Call {
         Some(Self { method, deadline: timeout.and_then(nanos), ended: false, sent, received })
     }
 
+    /// A call whose beginning could not be read.
+    pub(super) fn unseen() -> Self {
+        Self { method: None, deadline: None, ended: false, sent: Messages::uncountable(), received: Messages::uncountable() }
+    }
+
     /// The request of the call.
     pub(super) fn request(&self, fields: &Fields<'_>, version: &'static str) -> Request {
         let mut attributes = vec![Attribute::both(semconv::WIRESPAN_PROTOCOL, GRPC), Attribute::both(semconv::RPC_SYSTEM_NAME, GRPC)];
@@ -99,8 +104,8 @@ impl Call {
             // What the server makes of it is its own affair.
             outcome.attributes.iter_mut().for_each(|attribute| attribute.on = On::Client);
         }
-        let late = self.deadline.filter(|_| by_client && status == Status::CANCELLED).map(|deadline| {
-            // Clients count from before they send, and round what they say.
+        let late = self.deadline.filter(|_| status == Status::CANCELLED).map(|deadline| {
+            // Whose time it is, both sides know. Clients count from before they send, and round what they say.
             (deadline - deadline / 16, self.outcome(Status::DEADLINE_EXCEEDED))
         });
         Abort { outcome, late }

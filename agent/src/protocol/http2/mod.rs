@@ -7,7 +7,8 @@
 //!
 //! On a connection that is older than the capture, and after a loss, fields that lie in the unknown part of a header table are unknown.
 //! A request of which not even the method is known yields nothing; one without a path says `wirespan.incomplete`. What follows a loss
-//! begins with the next bytes that can be nothing but a frame.
+//! begins with the next bytes that can be nothing but a frame. The table outlives a loss that proves to have held no header block:
+//! see [`Doubt`].
 mod detect;
 mod frame;
 mod hpack;
@@ -79,6 +80,8 @@ pub(super) struct Connection {
     client: Lane,
     answers: Lane,
     streams: Streams,
+    /// The server has made promises: of those, too, header blocks may be lost.
+    pushes: bool,
     /// The header block at hand; here, so that its memory is used again.
     block: Block,
 }
@@ -88,6 +91,17 @@ pub(super) struct Connection {
 struct Lane {
     phase: Phase,
     table: Table,
+    doubt: Option<Doubt>,
+}
+
+/// Bytes were lost, among which header blocks may have been that changed the table. What comes next may prove that there were none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Doubt {
+    /// The newest stream then. Numbers of streams only grow: if the next request has the very next one, none was lost.
+    newest: u32,
+    /// The only stream then that the server could send on, if its response had begun. If the server goes on with it, and the client has
+    /// asked for nothing else, neither another response nor its trailers were lost.
+    only: Option<u32>,
 }
 
 /// What the next bytes of one side are.
@@ -129,11 +143,17 @@ impl Decoder for Connection {
         }
     }
 
-    /// What the header table knew is of no use any more: entries may have come that nobody saw.
     fn lost(&mut self, from: Side) {
+        let doubt = Doubt { newest: self.streams.newest, only: self.streams.only_answered() };
+        let pushes = self.pushes;
         let lane = self.lane(from);
         lane.phase = Phase::Lost;
-        lane.table.forget();
+        if pushes {
+            lane.table.forget();
+        } else {
+            // An older doubt is not resolved by a new one.
+            lane.doubt.get_or_insert(doubt);
+        }
         self.streams.iter_mut().filter_map(|stream| messages(stream, from)).for_each(Messages::lose);
     }
 
@@ -151,7 +171,14 @@ impl Decoder for Connection {
 
 impl Connection {
     pub(super) fn new(server: SocketAddr) -> Self {
-        Self { server, client: Lane::default(), answers: Lane::default(), streams: Streams::default(), block: Block::default() }
+        Self {
+            server,
+            client: Lane::default(),
+            answers: Lane::default(),
+            streams: Streams::default(),
+            pushes: false,
+            block: Block::default(),
+        }
     }
 
     /// The rest of a connection that began with HTTP/1.1, whose first request is answered on stream 1 (RFC 7540 section 3.2).
@@ -201,6 +228,7 @@ impl Connection {
         if !frame.is_valid() {
             return None;
         }
+        self.pushes |= frame.kind == kind::PUSH_PROMISE;
         match frame.kind {
             kind::DATA => self.begin_data(from, &frame, bytes),
             kind::HEADERS | kind::PUSH_PROMISE => self.headers(from, &frame, bytes),
@@ -214,7 +242,25 @@ impl Connection {
         }
     }
 
+    /// Decides whether the header table is still right, now that a frame of `stream` has come; `block` says that it has a header block, for which this cannot wait.
+    fn resolve_doubt(&mut self, from: Side, stream: u32, block: bool) {
+        let now = Doubt { newest: self.streams.newest, only: self.streams.only_answered() };
+        let lane = self.lane(from);
+        let Some(then) = lane.doubt else { return };
+        let right = match from {
+            Side::Client => block && then.newest != 0 && stream == then.newest + 2,
+            Side::Server => then == now && then.only == Some(stream),
+        };
+        if right || block {
+            lane.doubt = None;
+        }
+        if block && !right {
+            lane.table.forget();
+        }
+    }
+
     fn begin_data(&mut self, from: Side, frame: &Frame, bytes: &[u8]) -> Option<Step> {
+        self.resolve_doubt(from, frame.stream, false);
         let end = frame.is(flag::END_STREAM);
         let counted = self.streams.get(frame.stream).and_then(|stream| messages(stream, from)).is_some_and(|found| found.are_followed());
         if !counted {
@@ -282,6 +328,7 @@ impl Connection {
         if !gathered.is_empty() {
             fragment = &gathered;
         }
+        self.resolve_doubt(from, frame.stream, true);
         let mut block = std::mem::take(&mut self.block);
         let decoded = hpack::decode(&mut self.lane(from).table, fragment, &mut block);
         let end = frame.is(flag::END_STREAM) && frame.kind == kind::HEADERS;
@@ -337,6 +384,10 @@ impl Connection {
             let head = status.filter(|_| !unwanted).map(|status| response(of_status(status), id));
             return Said { interim: head.is_some() && status.is_some_and(|status| status < 200), head, ..Said::default() };
         };
+        if grpc_status.is_some() {
+            // Whatever the request said where nobody could read it, this is a call.
+            stream.call.get_or_insert_with(|| Box::new(Call::unseen()));
+        }
         if stream.answered && status.is_none() {
             let mut more = None;
             if let Some(call) = &mut stream.call {

@@ -27,6 +27,14 @@ impl Streams {
         self.open.iter_mut().find(|stream| stream.id == id)
     }
 
+    /// The only open stream, if there is one and its response has begun.
+    pub(super) fn only_answered(&self) -> Option<u32> {
+        match self.open.as_slice() {
+            [Stream { id, answered: true, .. }] => Some(*id),
+            _ => None,
+        }
+    }
+
     /// A stream begins. If there are too many, the oldest is not followed any more.
     pub(super) fn open(&mut self, stream: Stream) {
         self.newest = self.newest.max(stream.id);

@@ -95,6 +95,13 @@ fn a_call_without_a_status_is_what_clients_make_of_it() {
 }
 
 #[test]
+fn the_status_of_a_call_is_told_also_where_its_beginning_was_not_seen() {
+    let unseen = frame(kind::HEADERS, flag::END_HEADERS, 7, &[0x80 | 3, 0x80 | 70]);
+    let lines = story(true, &[(C, unseen), (S, ok(7)), (S, end(7, "13"))]);
+    assert_eq!(lines, ["7 POST  header_table…", "7 200", "7 end INTERNAL !INTERNAL !!INTERNAL"]);
+}
+
+#[test]
 fn a_call_that_is_given_up_is_cancelled_or_out_of_time() {
     let lines = after_greeting(vec![
         (C, [call(1, "/p.S/M", &[]), call(3, "/p.S/M", &[("grpc-timeout", "160m")]), call(5, "/p.S/M", &[])].concat()),

@@ -282,6 +282,45 @@ fn after_a_loss_the_next_frame_is_found_and_the_header_table_begins_anew() {
 }
 
 #[test]
+fn a_header_table_outlives_a_loss_that_proves_to_have_held_no_header_block() {
+    /// Feeds frames and gives the last head.
+    fn feed(decoder: &mut Connection, side: Side, bytes: &[u8]) -> Option<Head> {
+        let (mut rest, mut head) = (bytes, None);
+        while !rest.is_empty() {
+            let Step::Take(take) = decoder.decode(side, rest, false) else { panic!("a step") };
+            rest = rest.get(take.used as usize..).unwrap_or_default();
+            head = take.head.map(|head| *head).or(head);
+        }
+        head
+    }
+    let indexed = |stream| frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &[0x80 | 2, 0x80 | 62]);
+    for (next, known) in [(3, true), (5, false)] {
+        let mut decoder = Connection::new(SERVER);
+        feed(&mut decoder, C, &[PREFACE, &headers(1, true, &[(":method", "GET"), ("+:path", "/a")])].concat());
+        decoder.lost(C);
+        let Some(Head::Request(request)) = feed(&mut decoder, C, &indexed(next)) else { panic!("a request") };
+        assert_eq!(text(&request.attributes, semconv::URL_PATH).is_some(), known, "{next}");
+    }
+    let indexed = |stream| frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &[0x80 | 62]);
+    for (requests, next, known) in [
+        // The response that was going on goes on.
+        (vec![get(3, "/b")], vec![data(3, true, b"x")], true),
+        // It may have ended, or another response have begun.
+        (vec![get(3, "/b")], vec![], false),
+        (vec![get(3, "/b"), get(5, "/c")], vec![data(3, true, b"x")], false),
+    ] {
+        let mut decoder = Connection::new(SERVER);
+        feed(&mut decoder, C, &[PREFACE, &get(1, "/a"), &requests.concat()].concat());
+        feed(&mut decoder, S, &[headers(1, true, &[("+:status", "418")]), ok(3)].concat());
+        decoder.lost(S);
+        feed(&mut decoder, S, &next.concat());
+        feed(&mut decoder, C, &get(7, "/d"));
+        let Some(Head::Response(response)) = feed(&mut decoder, S, &indexed(7)) else { panic!("a response") };
+        assert_eq!(outcome(&response) == "418 !418", known, "{requests:?} {next:?}");
+    }
+}
+
+#[test]
 fn a_request_of_http_1_may_be_answered_on_the_first_stream() {
     let ask = "GET /a HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
     let agree = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
