@@ -78,9 +78,13 @@ fn outcome(workload: &'static Workload, length: Length, again: bool, backend: &B
         ));
     match result {
         Ok(outcome) => {
-            let (right, wrong) = (outcome.wirespan.right(), outcome.wirespan.wrong());
-            let took = began.elapsed().as_secs_f32();
-            eprintln!("truth: {} at {}: {right:.2} right, {wrong:.2} wrong ({took:.1} s)", workload.name, length.concurrency);
+            let (score, took) = (&outcome.wirespan, began.elapsed().as_secs_f32());
+            let seen = if score.is_decoded() { "" } else { "nothing decoded, " };
+            let (right, wrong, missing) = (score.right(), score.wrong(), score.missing + score.unseen);
+            eprintln!(
+                "truth: {} at {}: {seen}{right:.2} right, {wrong:.2} wrong, {missing} missing ({took:.1} s)",
+                workload.name, length.concurrency
+            );
             Ok(outcome)
         }
         Err(_) => {

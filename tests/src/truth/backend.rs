@@ -1,12 +1,15 @@
-//! What every workload calls: HTTP/1.1 and Redis servers that answer each call after 0 to 5 ms and remember that it came.
+//! What every workload calls: servers that answer each call after 0 to 5 ms and remember that it came, for HTTP/1.1, Redis and `PostgreSQL`
+//! here, for HTTP/2 and gRPC in a program of their own.
 //!
 //! They run in the rig's own process, outside the cgroup that wirespan watches, so that only the workload's end of a call is seen. The
 //! delay is a hash of the call, so that the same call takes the same time in every run.
+use super::install::Kind;
 use super::label::{Call, Label};
-use crate::program::free_port;
+use crate::program::{Program, free_port};
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -24,23 +27,42 @@ pub struct Backend {
     pub http: u16,
     /// Port of the Redis server.
     pub redis: u16,
+    /// Port of the `PostgreSQL` server.
+    pub sql: u16,
     calls: Calls,
 }
 
 type Calls = Arc<Mutex<BTreeSet<Call>>>;
 
 impl Backend {
-    /// Starts both.
+    /// Starts them.
     pub fn start() -> Self {
         let calls = Calls::default();
         let http = listen(&calls, |stream, calls| serve_http(&stream, calls));
         let redis = listen(&calls, serve_redis);
-        Self { http, redis, calls }
+        let sql = listen(&calls, |stream, calls| serve_sql(&stream, calls));
+        Self { http, redis, sql, calls }
     }
 
     /// How many calls have come so far.
     pub fn count(&self) -> usize {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Starts the backend of HTTP/2 calls, which runs until what is given goes out of scope, and gives its port.
+    pub fn start_http2(&self) -> (Program, u16) {
+        let port = free_port();
+        let mut command = Command::new(Kind::Go.installed().join("server"));
+        command.args(["backend", &port.to_string()]).stdout(Stdio::piped());
+        let mut program = Program::listening(command, port);
+        let calls = Arc::clone(&self.calls);
+        let said = program.take_stdout().expect("what it says");
+        thread::spawn(move || {
+            for target in BufReader::new(said).lines().map_while(Result::ok) {
+                remember(&target, &calls);
+            }
+        });
+        (program, port)
     }
 
     /// The calls that have come since the last time.
@@ -63,10 +85,18 @@ fn listen(calls: &Calls, serve: fn(TcpStream, &Calls) -> io::Result<()>) -> u16 
     port
 }
 
+/// Remembers a call; says whether it is one.
+fn remember(target: &str, calls: &Calls) -> bool {
+    let Some(Label::Call(call)) = Label::read(target) else { return false };
+    calls.lock().unwrap_or_else(PoisonError::into_inner).insert(call);
+    true
+}
+
 /// Remembers a call and says how long its answer takes; what is no call is answered at once.
 fn delay(target: &str, calls: &Calls) -> Duration {
-    let Some(Label::Call(call)) = Label::read(target) else { return Duration::ZERO };
-    calls.lock().unwrap_or_else(PoisonError::into_inner).insert(call);
+    if !remember(target, calls) {
+        return Duration::ZERO;
+    }
     // FNV-1a, then the finaliser of MurmurHash3: ids that differ in a digit shall not differ by little.
     let hash = target.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -116,6 +146,37 @@ fn answer_redis(mut to: TcpStream, answers: &Receiver<(Instant, &'static [u8])>)
         to.write_all(reply)?;
     }
     Ok(())
+}
+
+/// Answers simple queries of the `PostgreSQL` protocol, version 3, with one row, and lets everybody in.
+fn serve_sql(stream: &TcpStream, calls: &Calls) -> io::Result<()> {
+    let mut from = BufReader::new(stream);
+    let mut to = stream;
+    message(&mut from)?;
+    // Authenticated; ready.
+    to.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")?;
+    loop {
+        let mut tag = [0];
+        from.read_exact(&mut tag)?;
+        let body = message(&mut from)?;
+        if tag != *b"Q" {
+            return Ok(());
+        }
+        thread::sleep(delay(body.trim_end_matches('\0'), calls));
+        // One column, an int4 without a name; a row with "1" in it; the end of the command; ready.
+        to.write_all(
+            b"T\0\0\0\x21\0\x01?column?\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0D\0\0\0\x0b\0\x01\0\0\0\x011C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I",
+        )?;
+    }
+}
+
+/// The rest of a `PostgreSQL` message: a length that counts itself, and what follows.
+fn message(from: &mut impl BufRead) -> io::Result<String> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let mut body = Vec::new();
+    from.take(u64::from(u32::from_be_bytes(length)).saturating_sub(4).min(LINE)).read_to_end(&mut body)?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 /// A bulk string: `$LENGTH`, and that many bytes.

@@ -192,5 +192,5 @@ fn label(exchange: &Exchange) -> Option<Label> {
             _ => None,
         })
     };
-    Label::read(text("url.path").or_else(|| text("db.query.text"))?)
+    Label::read(["url.path", "db.query.text", "rpc.method"].into_iter().find_map(text)?)
 }

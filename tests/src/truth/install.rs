@@ -17,6 +17,12 @@ pub enum Kind {
     Python,
     /// Node's modules.
     Node,
+    /// One program.
+    Go,
+    /// One program.
+    Tokio,
+    /// Jars and classes.
+    Java,
 }
 
 impl Kind {
@@ -24,6 +30,9 @@ impl Kind {
         match self {
             Self::Python => "python",
             Self::Node => "node",
+            Self::Go => "go",
+            Self::Tokio => "rust",
+            Self::Java => "java",
         }
     }
 
@@ -32,6 +41,9 @@ impl Kind {
         match self {
             Self::Python => &["requirements.txt"],
             Self::Node => &["package.json", "package-lock.json"],
+            Self::Go => &["go.mod", "go.sum", "main.go", "http2.go"],
+            Self::Tokio => &["Cargo.toml", "Cargo.lock", "src/main.rs"],
+            Self::Java => &["pom.xml", "src/Call.java", "src/ReactorServer.java", "src/Server.java", "src/TomcatServer.java"],
         }
     }
 
@@ -60,6 +72,9 @@ impl Kind {
         match self {
             Self::Python => self.install_python(&into),
             Self::Node => self.install_node(&into),
+            Self::Go => self.install_go(&into),
+            Self::Tokio => self.install_tokio(&into),
+            Self::Java => self.install_java(&into),
         }
         fs::write(stamp, wanted).expect("a note of what is installed");
         into
@@ -78,6 +93,30 @@ impl Kind {
         let mut npm = command("npm", &["ci", "--no-audit", "--no-fund", "--silent"]);
         npm.current_dir(into);
         run(npm);
+    }
+
+    fn install_go(self, into: &Path) {
+        let mut go = with(command("go", &["build", "-trimpath", "-o"]), [into.join("server")]);
+        go.arg(".").current_dir(self.sources());
+        run(go);
+    }
+
+    fn install_tokio(self, into: &Path) {
+        let mut cargo = with(command("cargo", &["install", "--quiet", "--locked", "--root"]), [into]);
+        cargo.arg("--path").arg(self.sources());
+        // The flags of the agent are not the flags of its subjects.
+        cargo.env_remove("RUSTFLAGS").env("CARGO_TARGET_DIR", into.join("target"));
+        run(cargo);
+    }
+
+    fn install_java(self, into: &Path) {
+        let mut fetch = with(command("mvn", &["--quiet", "--batch-mode", "--file"]), [self.sources().join("pom.xml")]);
+        fetch.arg("dependency:copy-dependencies").arg(format!("-DoutputDirectory={}", into.join("lib").display()));
+        run(fetch);
+        let mut javac = with(command("javac", &["--release", "17", "-d"]), [into.join("classes")]);
+        javac.arg("-cp").arg(into.join("lib/*"));
+        let sources = self.inputs().iter().filter(|input| input.starts_with("src/")).map(|input| self.sources().join(input));
+        run(with(javac, sources));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What requests and calls carry so that the truth is in their bytes: read from what wirespan says of them, after it has said it.
 //!
-//! A request is `/w/ID`, its calls are `/b/ID/NUMBER` over HTTP and `GET b:ID:NUMBER` to Redis. wirespan knows nothing of this.
+//! A request is `/w/ID`. Its calls are `/b/ID/NUMBER` over HTTP, the method `/b.ID/NUMBER` of gRPC, `GET b:ID:NUMBER` to Redis and a
+//! comment `/* b:ID:NUMBER */` in SQL. wirespan knows nothing of this.
 
 /// Where request ids begin: those that count, those of the warm-up, and calls that no request caused.
 pub const MEASURED: &str = "m";
@@ -28,7 +29,8 @@ pub enum Label {
 }
 
 impl Label {
-    /// Reads a path such as `/w/m12` or `/b/m12/1`, or a Redis command such as `GET b:m12:1`.
+    /// Reads a path such as `/w/m12` or `/b/m12/1`, a method such as `b.m12/1`, a Redis command such as `GET b:m12:1`, or a query that
+    /// ends with `/* b:m12:1 */`.
     #[must_use]
     pub fn read(target: &str) -> Option<Self> {
         let call = |rest: &str, separator| {
@@ -38,7 +40,13 @@ impl Label {
         if let Some(request) = target.strip_prefix("/w/") {
             return Some(Self::Request(request.to_owned()));
         }
-        target.strip_prefix("/b/").and_then(|rest| call(rest, '/')).or_else(|| call(target.strip_prefix("GET b:")?, ':'))
+        let method = target.strip_prefix('/').unwrap_or(target);
+        if let Some(rest) = target.strip_prefix("/b/").or_else(|| method.strip_prefix("b.")) {
+            return call(rest, '/');
+        }
+        let command = target.split_at_checked("GET b:".len()).filter(|(name, _)| name.eq_ignore_ascii_case("GET b:"));
+        let query = || target.split_once("/* b:")?.1.strip_suffix(" */");
+        call(command.map(|(_, rest)| rest).or_else(query)?, ':')
     }
 }
 
@@ -55,11 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_and_calls_are_read_from_paths_and_commands() {
+    fn requests_and_calls_are_read_from_paths_methods_commands_and_queries() {
         let call = Some(Label::Call(Call { request: "m12".into(), number: 2 }));
         assert_eq!(Label::read("/w/u7"), Some(Label::Request("u7".into())));
         assert_eq!(Label::read("/b/m12/2"), call);
-        assert_eq!(Label::read("GET b:m12:2"), call);
+        for other in ["/b.m12/2", "b.m12/2", "GET b:m12:2", "get b:m12:2", "SELECT 1 /* b:m12:2 */"] {
+            assert_eq!(Label::read(other), call, "{other}");
+        }
         for other in ["", "/", "/b/m12", "/b/m12/x", "PING", "CLIENT SETINFO"] {
             assert_eq!(Label::read(other), None, "{other}");
         }

@@ -35,35 +35,41 @@ pub fn meets(bar: Bar, score: &Score) -> bool {
 /// The rows as a Markdown table; the runs of a workload stand beside each other, `·` between them.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
-    let concurrencies = rows.iter().find_map(|row| row.outcomes.as_ref().ok()).map(|outcomes| {
-        let each: Vec<String> = outcomes.iter().map(|outcome| outcome.concurrency.to_string()).collect();
-        each.join(" · ")
-    });
-    let at = concurrencies.unwrap_or_default();
-    let mut text = format!(
-        "| workload | wirespan: right / wrong at {at} | whole traces | evidence | one slot | last read |\n|---|---|---|---|---|---|\n"
-    );
+    let at =
+        rows.iter().find_map(|row| row.outcomes.as_ref().ok()).map(|outcomes| each(outcomes, |outcome| outcome.concurrency.to_string()));
+    let at = at.unwrap_or_default();
+    let head = ["workload", &format!("wirespan: right / wrong at {at}"), "whole traces", "evidence", "warm-up", "one slot", "last read"];
+    let mut text = line(&head) + &line(&head.map(|_| "---"));
     for row in rows {
-        let cells = match &row.outcomes {
-            Err(reason) => vec![row.workload.title.to_owned(), reason.clone(), String::new(), String::new(), String::new(), String::new()],
-            Ok(outcomes) => cells(row, outcomes),
-        };
-        text.push_str(&["| ", &cells.join(" | "), " |\n"].concat());
+        match &row.outcomes {
+            Err(reason) => text += &line(&[row.workload.title, reason, "", "", "", "", ""]),
+            Ok(outcomes) if outcomes.iter().all(|outcome| !outcome.wirespan.is_decoded()) => {
+                text += &line(&[row.workload.title, "not decoded yet", "", "", "", "", ""]);
+            }
+            Ok(outcomes) => {
+                let mark = if row.passes() { "" } else { " **missed**" };
+                let cells = [
+                    row.workload.title,
+                    &(each(outcomes, |outcome| links(&outcome.wirespan)) + mark),
+                    &each(outcomes, |outcome| low(outcome.wirespan.whole())),
+                    &outcomes.last().map(|outcome| evidence(&outcome.wirespan)).unwrap_or_default(),
+                    &each(outcomes, |outcome| links(&outcome.warm_up)),
+                    &each(outcomes, |outcome| links(&outcome.one_slot)),
+                    &each(outcomes, |outcome| links(&outcome.last_read)),
+                ];
+                text += &line(&cells);
+            }
+        }
     }
     text
 }
 
-fn cells(row: &Row, outcomes: &[Outcome]) -> Vec<String> {
-    let each = |cell: &dyn Fn(&Outcome) -> String| outcomes.iter().map(cell).collect::<Vec<_>>().join(" · ");
-    let mark = if row.passes() { "" } else { " **missed**" };
-    vec![
-        row.workload.title.to_owned(),
-        each(&|outcome| links(&outcome.wirespan)) + mark,
-        each(&|outcome| low(outcome.wirespan.whole())),
-        outcomes.last().map(|outcome| evidence(&outcome.wirespan)).unwrap_or_default(),
-        each(&|outcome| links(&outcome.one_slot)),
-        each(&|outcome| links(&outcome.last_read)),
-    ]
+fn line(cells: &[&str]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn each(outcomes: &[Outcome], cell: impl Fn(&Outcome) -> String) -> String {
+    outcomes.iter().map(cell).collect::<Vec<_>>().join(" · ")
 }
 
 /// `99.9/0`, and what was not seen at all.
@@ -157,14 +163,21 @@ mod tests {
             accounting: crate::agent::Accounting::default(),
         };
         let row = |workload, outcomes| Row { workload, outcomes };
-        let [first, second, ..] = WORKLOADS else { panic!("two workloads") };
-        let rows = [row(first, Ok(vec![outcome.clone(), outcome])), row(second, Err("did not start".into()))];
+        let [first, second, third, fourth, ..] = WORKLOADS else { panic!("four workloads") };
+        let wrong = Outcome { wirespan: score(990, 10, 0), ..outcome.clone() };
+        let rows = [row(first, Ok(vec![outcome.clone(), outcome])), row(second, Ok(vec![wrong]))];
+        let undecoded =
+            Outcome { wirespan: Score { missing: 3000, ..Score::default() }, ..rows[0].outcomes.clone().expect("a run").remove(0) };
+        let rows = [rows, [row(third, Ok(vec![undecoded])), row(fourth, Err("did not start".into()))]].concat();
         assert_eq!(
             table(&rows),
-            "| workload | wirespan: right / wrong at 8 · 8 | whole traces | evidence | one slot | last read |\n|---|---|---|---|---|---|\n\
-             | Python `http.server`, a thread per connection | 100/0 · 100/0 | 100 · 100 | thread 100 | 99/0.2 · 99/0.2 | \
+            "| workload | wirespan: right / wrong at 8 · 8 | whole traces | evidence | warm-up | one slot | last read |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n\
+             | Python `http.server`, a thread per connection | 100/0 · 100/0 | 100 · 100 | thread 100 | 100/0 · 100/0 | 99/0.2 · 99/0.2 | \
              100/0 (3 missing) · 100/0 (3 missing) |\n\
-             | the same, two calls in sequence | did not start |  |  |  |  |\n"
+             | the same, two calls in sequence | 99/1 **missed** | 99 | thread 100 | 100/0 | 99/0.2 | 100/0 (3 missing) |\n\
+             | the same, Redis | not decoded yet |  |  |  |  |  |\n\
+             | JDK server, a thread per request, `HttpURLConnection` | did not start |  |  |  |  |  |\n"
         );
     }
 }

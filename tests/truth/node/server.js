@@ -1,4 +1,4 @@
-// Node's own HTTP server: PORT BACKEND REDIS VARIANT. GET /w/ID makes the variant's calls and answers "ok".
+// Node's own HTTP server: PORT BACKEND DATABASE VARIANT. GET /w/ID makes the variant's calls and answers "ok".
 'use strict';
 const fs = require('fs');
 const http = require('http');

@@ -1,4 +1,4 @@
-"""aiohttp at both ends, one event loop: PORT BACKEND REDIS VARIANT.
+"""aiohttp at both ends, one event loop: PORT BACKEND DATABASE VARIANT.
 
 GET /w/ID makes the variant's calls and answers "ok".
 """

@@ -1,4 +1,4 @@
-"""A thread for each connection: PORT BACKEND REDIS VARIANT.
+"""A thread for each connection: PORT BACKEND DATABASE VARIANT.
 
 GET /w/ID makes the variant's calls and answers "ok": `direct` one, `sequential` two, `redis` one GET.
 """
