@@ -10,6 +10,7 @@ use wirespan_tests::truth::backend::Backend;
 use wirespan_tests::truth::directory;
 use wirespan_tests::truth::report::{self, Row};
 use wirespan_tests::truth::run::{self, Length, Outcome, Place};
+use wirespan_tests::truth::serve;
 use wirespan_tests::truth::workload::{WORKLOADS, Workload, named};
 
 const HELP: &str = "\
@@ -48,6 +49,12 @@ fn main() -> ExitCode {
         chosen = WORKLOADS.iter().collect();
     }
     let lengths: &[Length] = if short { &run::SHORT } else { &run::WHOLE };
+    if !again {
+        // Before the first run: no agent shall wait for a compiler.
+        for kind in chosen.iter().flat_map(|workload| serve::needs(workload)) {
+            let _ = kind.installed();
+        }
+    }
     let backend = Backend::start();
     let began = Instant::now();
     let rows: Vec<Row> = chosen.into_iter().map(|workload| row(workload, lengths, again, &backend)).collect();

@@ -194,3 +194,103 @@ fn label(exchange: &Exchange) -> Option<Label> {
     };
     Label::read(["url.path", "db.query.text", "rpc.method"].into_iter().find_map(text)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::truth::label::Call;
+    use std::sync::Arc;
+    use wirespan::capture::event::{Opened, Role, Sender, Thread};
+    use wirespan::flow::stream::Point;
+    use wirespan::protocol::attribute::Attribute;
+    use wirespan::protocol::{Kind, Request};
+    use wirespan::semconv::URL_PATH;
+
+    const ONLY: Thread = Thread { pid: 1, tid: 1 };
+
+    fn point(at: Nanos) -> Point {
+        Point { at, seq: at as u32, ack: 0, sender: Some(Sender { thread: ONLY, last_read: None }), srtt_us: 0, retransmits: 0 }
+    }
+
+    /// An exchange on a socket of its own, asked and answered at these times; sequence numbers are times.
+    fn exchange(id: u64, path: &str, asked: Nanos, answered: Nanos) -> (ExchangeId, Box<Exchange>) {
+        let (nobody, id) = (([127, 0, 0, 1], 1).into(), ExchangeId(id));
+        let client = path.starts_with("/b/");
+        let opened = Opened {
+            at: 0,
+            socket: SocketId(id.0),
+            local: nobody,
+            remote: nobody,
+            role: Role::Unknown,
+            fresh: false,
+            cgroup: 0,
+            opener: None,
+            comm: [0; 16],
+        };
+        let attributes = vec![Attribute::both(URL_PATH, path.to_owned())];
+        let request = Request { kind: Kind::Service, name: "".into(), attributes, context: None, correlation: None, answered: true };
+        let exchange = Exchange {
+            id,
+            opened: Arc::new(opened),
+            client,
+            protocol: "http",
+            request,
+            response: None,
+            asked: point(asked),
+            answered: Some(point(answered)),
+            ended: None,
+            read: None,
+            connect: None,
+            unanswered: None,
+            over: answered,
+            truncated: false,
+        };
+        (id, Box::new(exchange))
+    }
+
+    /// The one thread read from a socket, everything that had come by then.
+    fn read(at: Nanos, socket: u64) -> Read {
+        Read { at, socket: SocketId(socket), upto: at as u32, thread: ONLY }
+    }
+
+    fn owners(recorded: &Recorded, rule: Rule) -> Vec<(String, Owner)> {
+        let mut said: Vec<_> = recorded
+            .links(rule)
+            .calls
+            .into_iter()
+            .map(|Said { call: Call { request, number }, owner, .. }| (format!("{request}/{number}"), owner))
+            .collect();
+        said.sort_by(|a, b| a.0.cmp(&b.0));
+        said
+    }
+
+    fn of(call: &str, owner: &str) -> (String, Owner) {
+        (call.to_owned(), Owner::Request(owner.to_owned()))
+    }
+
+    #[test]
+    fn a_slot_is_empty_after_the_first_call_and_restored_by_its_answer_only_where_the_rule_restores() {
+        let recorded = Recorded {
+            exchanges: [exchange(1, "/w/m1", 10, 90), exchange(2, "/b/m1/1", 30, 40), exchange(3, "/b/m1/2", 60, 70)].into(),
+            reads: vec![read(20, 1), read(50, 2), read(80, 3)],
+        };
+        assert_eq!(owners(&recorded, Rule::OneSlot), [of("m1/1", "m1"), ("m1/2".to_owned(), Owner::Nobody)]);
+        assert_eq!(owners(&recorded, Rule::LastRead), [of("m1/1", "m1"), of("m1/2", "m1")]);
+    }
+
+    #[test]
+    fn a_loop_that_reads_two_requests_first_deceives_both_rules_and_an_answered_request_only_one() {
+        let recorded = Recorded {
+            exchanges: [
+                exchange(1, "/w/m1", 10, 90),
+                exchange(2, "/w/m2", 11, 50),
+                exchange(3, "/b/m1/1", 30, 80),
+                exchange(4, "/b/m2/1", 60, 70),
+            ]
+            .into(),
+            reads: vec![read(20, 1), read(21, 2), read(55, 2)],
+        };
+        assert_eq!(owners(&recorded, Rule::OneSlot), [of("m1/1", "m2"), of("m2/1", "m2")]);
+        assert_eq!(owners(&recorded, Rule::LastRead), [of("m1/1", "m2"), ("m2/1".to_owned(), Owner::Nobody)]);
+    }
+}

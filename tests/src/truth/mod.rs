@@ -10,6 +10,7 @@ pub mod load;
 pub mod report;
 pub mod run;
 pub mod score;
+pub mod serve;
 pub mod workload;
 
 use std::path::PathBuf;

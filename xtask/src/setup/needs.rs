@@ -152,6 +152,7 @@ const TRUTH: &[Need] = &[
     debian("npm", &[Sign::Program("npm")], &["npm"]),
     debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
     debian("Maven", &[Sign::Program("mvn")], &["maven"]),
+    Need { what: "unicorn", signs: &[Sign::Program("unicorn")], source: Source::Service { package: "unicorn", unit: "unicorn.service" } },
 ];
 
 /// Everything that `purpose` needs, in the order in which it must come.
