@@ -30,7 +30,11 @@ pub fn nginx(rig: &Rig, http: &str) -> Server {
 
 /// The same in a network namespace.
 pub fn nginx_in(rig: &Rig, namespace: Option<&str>, http: &str) -> Server {
-    let port = free_port();
+    nginx_on(rig, namespace, free_port(), http)
+}
+
+/// The same on a port that was chosen before.
+pub fn nginx_on(rig: &Rig, namespace: Option<&str>, port: u16, http: &str) -> Server {
     let dir = rig.file("");
     let dir = dir.display();
     let http = http.replace("PORT", &port.to_string());

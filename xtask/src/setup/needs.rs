@@ -16,7 +16,7 @@ pub fn bpf_linker_dir(layout: &Layout) -> PathBuf {
     layout.cache.join(BPF_LINKER).join("bin")
 }
 
-/// What somebody wants to do; each needs what [`Purpose::Build`] needs, and [`Purpose::Test`] needs everything.
+/// What somebody wants to do; each needs what [`Purpose::Build`] needs, and [`Purpose::Test`] everything but the truth rig's toolchains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Compile both sides.
@@ -27,6 +27,8 @@ pub enum Purpose {
     Vm,
     /// All of these, and trace real programs.
     Test,
+    /// Measure links in programs of every runtime.
+    Truth,
 }
 
 /// One thing that must be there.
@@ -152,6 +154,14 @@ const TRAFFIC: &[Need] = &[
     },
 ];
 
+/// What the truth rig's programs are made with. What they need beyond this, the rig itself gets with fixed versions.
+const TRUTH: &[Need] = &[
+    debian("npm", &[Sign::Program("npm")], &["npm"]),
+    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
+    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
+    Need { what: "unicorn", signs: &[Sign::Program("unicorn")], source: Source::Service { package: "unicorn", unit: "unicorn.service" } },
+];
+
 /// Everything that `purpose` needs, in the order in which it must come.
 pub fn of(purpose: Purpose) -> impl Iterator<Item = &'static Need> {
     let groups: &[&[Need]] = match purpose {
@@ -159,6 +169,7 @@ pub fn of(purpose: Purpose) -> impl Iterator<Item = &'static Need> {
         Purpose::Lint => &[BUILD, LINT],
         Purpose::Vm => &[BUILD, VM],
         Purpose::Test => &[BUILD, LINT, VM, TRAFFIC],
+        Purpose::Truth => &[BUILD, TRAFFIC, TRUTH],
     };
     groups.iter().copied().flatten()
 }
