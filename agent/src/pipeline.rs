@@ -37,7 +37,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Stages without any state, which believe every header. `reads` says whether the source reports reads.
+    /// Stages without any state, which believe every header. `reads` says whether the source is a kernel: that it
+    /// reports reads, and obeys verdicts.
     #[must_use]
     pub fn new(directory: Directory, selection: Selection, reads: bool) -> Self {
         Self::with_policy(directory, selection, Policy::default(), reads)
@@ -46,7 +47,7 @@ impl Pipeline {
     /// The same, with what a person decided about headers.
     #[must_use]
     pub fn with_policy(directory: Directory, selection: Selection, policy: Policy, reads: bool) -> Self {
-        Self { listener: Listener::new(selection.clone()), teller: Teller::new(directory, selection, policy, reads) }
+        Self { listener: Listener::new(selection.clone(), reads), teller: Teller::new(directory, selection, policy, reads) }
     }
 
     /// Takes one event, gives the spans that it completes, and says whether the event was of use.

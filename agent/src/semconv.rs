@@ -52,6 +52,14 @@ pub const DB_QUERY_TEXT: &str = "db.query.text";
 pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 pub const DB_STORED_PROCEDURE_NAME: &str = "db.stored_procedure.name";
 
+pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
+pub const RPC_METHOD: &str = "rpc.method";
+pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
+pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
+
+/// Messages of a call, where all of them could be counted: the conventions have no place for these numbers.
+pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
+pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
 pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
@@ -72,5 +80,6 @@ pub const WIRESPAN_SRTT_NS: &str = "wirespan.srtt_ns";
 pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.
 pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
-/// The exchange was still going on when the input ended.
+/// What is missing, and why: `input_ended` (the exchange was still going on), `header_table` (fields were named on the connection before
+/// anybody looked).
 pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

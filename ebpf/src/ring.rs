@@ -23,6 +23,9 @@ static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::ne
 /// three quarters of a reservation, and what is not written costs no memory traffic.
 const SIZES: [usize; 6] = [128, 512, 2048, 8192, 32768, 65536];
 
+/// Records of a CPU from one look at how full the ring is to the next: they fill less of it than is left above the mark.
+const WAKE_EVERY: u64 = 8;
+
 /// Most payload bytes of one record.
 pub const LARGEST: u32 = 65536;
 
@@ -32,6 +35,17 @@ pub fn count(index: u32, by: u64) {
     if let Some(value) = COUNTERS.get_ptr_mut(index) {
         // SAFETY: the pointer is this CPU's element. A program that preempts this one may cost a count, never memory.
         unsafe { *value += by };
+    }
+}
+
+/// Counts a record; gives how many this CPU has made.
+#[inline(always)]
+fn counted() -> u64 {
+    let Some(records) = COUNTERS.get_ptr_mut(counter::RECORDS) else { return 0 };
+    // SAFETY: as in `count`.
+    unsafe {
+        *records += 1;
+        *records
     }
 }
 
@@ -108,10 +122,10 @@ fn put<H: Copy, const N: usize>(make: impl FnOnce() -> H, fill: impl FnOnce(*mut
                 count(drop_cause::FAULT, 1);
             }
         }
-        let waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into());
-        let flags = if waiting > u64::from(WAKE_ABOVE.load()) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        let looks = counted().is_multiple_of(WAKE_EVERY);
+        let wakes = looks && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) > u64::from(WAKE_ABOVE.load());
+        let flags = if wakes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
         bpf_ringbuf_submit(record.cast(), flags.into());
     }
-    count(counter::RECORDS, 1);
     true
 }

@@ -57,6 +57,11 @@ pub fn incoming(context: &SkBuffContext) -> Option<()> {
     if !wanted(state) {
         return None;
     }
+    if state.verdict.flags & verdict::MIRRORED != 0 && state.is(state_flag::OPENED) {
+        // The budget of the answer begins anew all the same.
+        state.turn = if packet.len > 0 { IN } else { state.turn };
+        return None;
+    }
     // A reset takes no sequence number, and before the answer to a SYN nothing is expected.
     if !packet.has(tcp_flag::RST) && tcp_state != tcp_state::SYN_SENT && !after(packet.end(), tcp.rcv_nxt()) {
         count(counter::DUPLICATE_SEGMENTS, 1);

@@ -1,9 +1,10 @@
 //! A real OpenTelemetry Collector, with the configuration that users get.
 use crate::program::{Program, command, free_port, run};
 use crate::rig::Rig;
+use crate::root;
 use crate::span::{self, Span};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Where it listens, and where it writes.
@@ -69,11 +70,6 @@ impl Collector {
         let lines = text.split_inclusive('\n').filter(|line| line.starts_with(r#"{"resourceSpans""#) && line.ends_with('\n'));
         span::parse(&lines.collect::<String>())
     }
-}
-
-/// The repository.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
 /// Builds the collector from `tests/collector`; Go does nothing the second time. The first time it compiles for some minutes.

@@ -11,8 +11,17 @@ pub mod http;
 pub mod load;
 pub mod network;
 pub mod program;
+pub mod python;
 pub mod rig;
 pub mod servers;
 pub mod span;
 pub mod tree;
+pub mod truth;
 pub mod wait;
+
+use std::path::Path;
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
+}

@@ -1,5 +1,5 @@
 //! The servers of the tests, with the configurations that they get.
-use crate::program::{Program, free_port};
+use crate::program::{Program, command, free_port, run};
 use crate::rig::Rig;
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,11 @@ pub fn nginx(rig: &Rig, http: &str) -> Server {
 
 /// The same in a network namespace.
 pub fn nginx_in(rig: &Rig, namespace: Option<&str>, http: &str) -> Server {
-    let port = free_port();
+    nginx_on(rig, namespace, free_port(), http)
+}
+
+/// The same on a port that was chosen before.
+pub fn nginx_on(rig: &Rig, namespace: Option<&str>, port: u16, http: &str) -> Server {
     let dir = rig.file("");
     let dir = dir.display();
     let http = http.replace("PORT", &port.to_string());
@@ -71,8 +75,22 @@ pub fn redis(rig: &Rig, args: &[&str]) -> Server {
 /// A program of `tests/programs`, which gets its port as its first argument.
 pub fn script(rig: &Rig, interpreter: &str, name: &str, args: &[&str]) -> Server {
     let port = free_port();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name);
-    let (file, text) = (file.display().to_string(), port.to_string());
+    let (file, text) = (program(name), port.to_string());
     let all = [&[file.as_str(), &text], args].concat();
     Server { port, program: rig.serve(interpreter, &all, port) }
+}
+
+/// Path of a program of `tests/programs`.
+pub fn program(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name).display().to_string()
+}
+
+/// Builds a Go program of `tests/programs`, and gives the path of it; Go does nothing the second time.
+pub fn go(name: &str) -> String {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let into = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(target).join(name).display().to_string();
+    let mut go = command("go", &["build", "-trimpath", "-o", &into, "."]);
+    go.current_dir(program(name));
+    run(go);
+    into
 }

@@ -24,6 +24,17 @@ impl fmt::Display for Kind {
 /// Attributes by name; integers are numbers here.
 pub type Attributes = BTreeMap<String, Value>;
 
+/// A span link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// Trace id in hex.
+    pub trace: String,
+    /// Span id in hex.
+    pub id: String,
+    /// `wirespan.link` on it.
+    pub why: String,
+}
+
 /// A span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
@@ -45,6 +56,8 @@ pub struct Span {
     pub end: u64,
     /// Whether its status is an error.
     pub failed: bool,
+    /// Spans of other traces that it points at.
+    pub links: Vec<Link>,
     /// Its own attributes.
     pub attributes: Attributes,
     /// The attributes of its resource.
@@ -92,7 +105,7 @@ impl Span {
     }
 }
 
-/// Reads every span in OTLP JSON lines; panics on anything else, and on half a line at the end.
+/// Reads every span in OTLP JSON lines, wirespan's or others'; panics on anything else, and on half a line at the end.
 pub fn parse(lines: &str) -> Vec<Span> {
     assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is cut");
     let mut spans = Vec::new();
@@ -101,7 +114,12 @@ pub fn parse(lines: &str) -> Vec<Span> {
         for group in list(&request, "resourceSpans") {
             let resource = attributes(&group["resource"]);
             for scope in list(group, "scopeSpans") {
-                spans.extend(list(scope, "spans").iter().map(|span| read(span, &resource)));
+                let all = list(scope, "spans").iter().map(|span| read(span, &resource));
+                if scope["scope"]["name"] == "wirespan" {
+                    spans.extend(all.inspect(check));
+                } else {
+                    spans.extend(all);
+                }
             }
         }
     }
@@ -112,7 +130,7 @@ fn read(span: &Value, resource: &Attributes) -> Span {
     let text = |key: &str| span[key].as_str().unwrap_or_default().to_owned();
     let time = |key: &str| text(key).parse().unwrap_or_else(|_| panic!("{key} of {span}"));
     let filled = |key: &str| Some(text(key)).filter(|text| !text.is_empty());
-    let span = Span {
+    Span {
         trace: text("traceId"),
         id: text("spanId"),
         parent: filled("parentSpanId"),
@@ -126,17 +144,26 @@ fn read(span: &Value, resource: &Attributes) -> Span {
         start: time("startTimeUnixNano"),
         end: time("endTimeUnixNano"),
         failed: span["status"]["code"].as_u64() == Some(2),
+        links: list(span, "links").iter().map(link).collect(),
         attributes: attributes(span),
         resource: resource.clone(),
-    };
-    // What holds of every span that there is.
+    }
+}
+
+fn link(link: &Value) -> Link {
+    let text = |key: &str| link[key].as_str().unwrap_or_default().to_owned();
+    let why = attributes(link).get("wirespan.link").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Link { trace: text("traceId"), id: text("spanId"), why }
+}
+
+/// What holds of every span of wirespan's.
+fn check(span: &Span) {
     assert!(span.trace.len() == 32 && span.id.len() == 16 && span.end >= span.start, "{span:?}");
     for (key, value) in span.attributes.iter().filter(|(key, _)| key.ends_with("_ns") || *key == "wirespan.retransmits") {
         assert!(value.as_i64().is_some_and(|number| number >= 0), "{key} is {value}");
     }
     assert_eq!(span.parent.is_none(), span.text("wirespan.link") == "none", "{span:?}");
     assert_eq!(span.failed, span.attributes.contains_key("error.type"), "{span:?}");
-    span
 }
 
 fn attributes(of: &Value) -> Attributes {

@@ -11,6 +11,9 @@ use std::process::Command;
 /// because Linux 5.10 refuses the atomics of v3.
 const BPF_FLAGS: &str = "-C debuginfo=2 -C link-arg=--btf -C target-cpu=v2";
 
+/// The agent needs no file beside it: the C library is linked in.
+pub const AGENT_FLAGS: &str = "-C target-feature=+crt-static";
+
 /// The kernel side's target, and how its `core` is made for it.
 pub const BPF_ARGS: [&str; 5] = ["--release", "--target", "bpfel-unknown-none", "-Z", "build-std=core"];
 
@@ -48,12 +51,11 @@ fn bpf_target(layout: &Layout) -> PathBuf {
     layout.target.join("bpf-build")
 }
 
-/// Builds the agent so that it needs no file beside it: the C library is linked in, and `--target` keeps that flag away from build
-/// scripts and procedural macros, which cannot be static.
+/// Builds the agent. `--target` keeps its flags away from build scripts and procedural macros, which cannot be static.
 fn agent(layout: &Layout) -> Result<PathBuf> {
     let mut cargo = child::cargo(&layout.root);
     cargo.args(["build", "--release", "--package", "wirespan", "--bin", "wirespan", "--target", TARGET]);
-    child::run(cargo.env("RUSTFLAGS", "-C target-feature=+crt-static")).context("the agent does not build")?;
+    child::run(cargo.env("RUSTFLAGS", AGENT_FLAGS)).context("the agent does not build")?;
     Ok(layout.agent())
 }
 

@@ -10,6 +10,7 @@ mod lint;
 mod run;
 mod setup;
 mod test;
+mod truth;
 mod vm;
 
 use anyhow::{Result, bail};
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   vm [SERIES...]   build, then try the agent on other kernels in QEMU (all of xtask/kernels.txt, or those named, such as 6.12)
   lint             formatting, clippy on both sides, cargo-deny where it is installed
   bench            measure what tracing costs
+  truth [NAME...]  measure how many links are right and how many wrong (--short, --replay, --help)
   setup            install what all of these need, and nothing else
 
 WIRESPAN_BIN=FILE lets `vm` try another agent binary than the one it would build.";
@@ -59,6 +61,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "vm" => vm::command(&layout, rest),
         "lint" => lint::command(&layout),
         "bench" => bench::run(&layout, rest),
+        "truth" => truth::run(&layout, rest),
         "setup" => {
             setup::ensure(Purpose::Test, &layout)?;
             child::say("everything needed is installed");

@@ -52,8 +52,8 @@ pub struct Peer {
     pub read: Option<Nanos>,
     /// First byte of the response.
     pub answered: Option<Nanos>,
-    /// Last byte of the response.
-    pub over: Nanos,
+    /// Last byte of the response; `None` while it goes on.
+    pub over: Option<Nanos>,
 }
 
 /// An exchange with its place in a trace.
@@ -76,8 +76,8 @@ pub enum Verdict {
     Linked(Box<Linked>),
     /// The server's end of a database exchange is told by its client's span.
     Merged(ExchangeId),
-    /// No span is made: the process traces itself.
-    Skipped,
+    /// No span is made, because this process traces itself.
+    Skipped(Option<u32>),
     /// A connection could not be made.
     ConnectFailed {
         /// Its socket.
@@ -190,8 +190,8 @@ impl Causality {
             Progress::Done(exchange) => self.done(exchange),
             Progress::Lost(id) => self.drop_node(id),
             Progress::ConnectFailed { opened, closed } => {
-                if opened.opener.is_some_and(|opener| self.skips(opener.thread.pid)) {
-                    out(Verdict::Skipped);
+                if let Some(pid) = opened.opener.map(|opener| opener.thread.pid).filter(|pid| self.skips(*pid)) {
+                    out(Verdict::Skipped(Some(pid)));
                     return;
                 }
                 let (trace_id, span_id) = ids::of_failed_connect(opened.socket.0, opened.at);
@@ -426,7 +426,7 @@ impl Causality {
             asked: peer.asked.at,
             read: peer.read.map(|(at, _)| at),
             answered: peer.answered.map(|point| point.at),
-            over: peer.over,
+            over: peer.done.then_some(peer.over),
         });
         let (mut link, over) = (link.clone(), node.over);
         let orphan = node.client && link.evidence == Evidence::None(Reason::Root);
@@ -441,7 +441,7 @@ impl Causality {
         self.told.push_back((over.saturating_add(self.memory), id));
         out(match (merged, told) {
             (true, _) => Verdict::Merged(id),
-            (false, false) => Verdict::Skipped,
+            (false, false) => Verdict::Skipped(pid),
             (false, true) => Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })),
         });
     }

@@ -80,7 +80,7 @@ impl Default for Policy {
 impl Policy {
     /// What the contexts of a request come to; `from` is where it came from, `None` a process of this node.
     pub(super) fn header(&self, carried: &Carried, from: Option<IpAddr>) -> Option<Box<Header>> {
-        let mut found = self.formats.iter().filter_map(|format| carried.contexts.iter().find(|context| context.format == *format));
+        let mut found = self.formats.iter().filter_map(|format| carried.contexts().find(|context| context.format == *format));
         let mut context = found.next()?.clone();
         let mut others = Vec::new();
         for other in found {

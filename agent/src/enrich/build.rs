@@ -26,9 +26,13 @@ const OWN_ATTRIBUTES: usize = 12;
 pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<String>, clock: impl Fn(Nanos) -> u64) -> Span {
     let Linked { mut exchange, link, peer: other, .. } = linked;
     let side = if exchange.client { On::Client } else { On::Server };
-    let asked = std::mem::take(&mut exchange.request.attributes);
+    let mut asked = std::mem::take(&mut exchange.request.attributes);
     let mut response = exchange.response.take();
     let answered = response.as_mut().map(|response| std::mem::take(&mut response.attributes)).unwrap_or_default();
+    if let Some(name) = response.as_mut().and_then(|response| response.name.take()) {
+        exchange.request.name = name;
+        asked.retain(|attribute| answered.iter().all(|better| better.key != attribute.key));
+    }
     let failure = exchange.unanswered.and_then(unanswered_name).map(Cow::Borrowed);
     let failure = failure.or_else(|| {
         let response = response.as_ref()?;
@@ -39,7 +43,10 @@ pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<Strin
     let mut attributes = Vec::with_capacity(count + OWN_ATTRIBUTES);
     attributes.extend(asked.into_iter().chain(answered).filter(ours));
     addresses(&mut attributes, &exchange);
-    add(&mut attributes, semconv::WIRESPAN_PROTOCOL, exchange.protocol);
+    // A protocol within a protocol names itself.
+    if attributes.iter().all(|attribute| attribute.key != semconv::WIRESPAN_PROTOCOL) {
+        add(&mut attributes, semconv::WIRESPAN_PROTOCOL, exchange.protocol);
+    }
     if let Some(name) = peer {
         add(&mut attributes, semconv::SERVICE_PEER_NAME, name);
     }
@@ -160,8 +167,8 @@ fn times(attributes: &mut Vec<Attribute>, exchange: &Exchange, other: Option<&Pe
                 time(semconv::WIRESPAN_APP_NS, server.read, server.answered);
             }
             let waited = exchange.ended.map(|ended| ended.at.saturating_sub(asked));
-            let held = server.over.saturating_sub(server.asked);
-            time(semconv::WIRESPAN_NETWORK_NS, Some(held), waited);
+            let held = server.over.map(|over| over.saturating_sub(server.asked));
+            time(semconv::WIRESPAN_NETWORK_NS, held, waited);
         }
         time(semconv::WIRESPAN_CONNECT_NS, exchange.connect.map(|_| 0), exchange.connect);
         time(semconv::WIRESPAN_READ_DELAY_NS, answered, read);

@@ -1,8 +1,8 @@
 //! The exchanges of one socket.
-use super::{Begun, Counters, Exchange, ExchangeId, PROOF_WAIT, Progress, READ_WAIT, Unanswered};
+use super::{Begun, Counters, END_WAIT, Exchange, ExchangeId, PROOF_WAIT, Progress, READ_WAIT, RESPONSE_WAIT, Unanswered};
 use crate::capture::event::{Closed, End, Nanos, Opened, Read, Role};
 use crate::flow::stream::{Point, seq_distance};
-use crate::protocol::{Head, Request, Response, Side};
+use crate::protocol::{Abort, Head, More, Request, Response, Side};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,6 +17,10 @@ struct Talk {
     unproven: bool,
     /// No request was seen yet.
     first: bool,
+    /// Requests are paired by their correlation: several responses may be open, and end in any order.
+    many: bool,
+    /// Bytes were lost among several open messages: pending exchanges that are marked as truncated may have ended there.
+    doubtful: bool,
     pending: VecDeque<Box<Exchange>>,
     /// The exchange whose response is arriving.
     answering: Option<ExchangeId>,
@@ -50,6 +54,8 @@ impl Conversation {
             client,
             unproven: joined,
             first: true,
+            many: false,
+            doubtful: false,
             pending: VecDeque::new(),
             answering: None,
             unread: VecDeque::new(),
@@ -58,7 +64,7 @@ impl Conversation {
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        self.talk.as_ref().is_some_and(|talk| !talk.unread.is_empty() || !talk.held.is_empty())
+        self.talk.as_ref().is_some_and(|talk| !talk.unread.is_empty() || !talk.held.is_empty() || talk.doubtful)
     }
 
     pub(super) fn head(&mut self, first: Point, head: Head, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
@@ -68,12 +74,24 @@ impl Conversation {
         }
     }
 
+    pub(super) fn more(&mut self, first: Point, more: More, out: &mut dyn FnMut(Progress)) {
+        match more {
+            More::Trailer(response) => self.trailer(response),
+            More::Abort(abort) => self.abort(first, abort, out),
+        }
+    }
+
     fn request(&mut self, asked: Point, request: Request, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         let socket = &self.opened;
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if talk.pending.len() >= MAX_PENDING {
             counters.too_many += 1;
             return;
+        }
+        if request.correlation.is_some() {
+            // Such a pairing needs no proof.
+            talk.many = true;
+            talk.unproven = false;
         }
         if talk.unproven && talk.pending.is_empty() && !talk.held.is_empty() {
             talk.proven(out);
@@ -135,9 +153,39 @@ impl Conversation {
         out(Progress::Answered { id: exchange.id, first: point });
     }
 
-    pub(super) fn end(&mut self, side: Side, last: Point, truncated: bool, out: &mut dyn FnMut(Progress)) {
+    /// What the end of a response adds to it.
+    fn trailer(&mut self, more: Response) {
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        if let Some(exchange) = talk.of_stream(more.correlation).and_then(|index| talk.pending.get_mut(index)) {
+            add(&mut exchange.response, more);
+        }
+    }
+
+    /// One side gives an exchange up with bytes that begin at `point`; nothing if it is over already.
+    fn abort(&mut self, point: Point, abort: Abort, out: &mut dyn FnMut(Progress)) {
         let reads = self.reads;
         let Some(talk) = self.talk.as_deref_mut() else { return };
+        let Some(mut exchange) = talk.of_stream(abort.outcome.correlation).and_then(|index| talk.pending.remove(index)) else { return };
+        let took = point.at.saturating_sub(exchange.asked.at);
+        let late = abort.late.filter(|(limit, _)| took >= *limit);
+        add(&mut exchange.response, late.map_or(abort.outcome, |(_, outcome)| outcome));
+        exchange.ended = Some(point);
+        exchange.over = point.at;
+        talk.done(exchange, reads, out);
+    }
+
+    /// A message ended; `stream` says which, of several.
+    pub(super) fn end(&mut self, side: Side, stream: u64, last: Point, truncated: bool, out: &mut dyn FnMut(Progress)) {
+        let reads = self.reads;
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        if stream != 0 {
+            let ended = talk.of_stream(Some(stream)).filter(|_| side == Side::Server);
+            let Some(mut exchange) = ended.and_then(|index| talk.pending.remove(index)) else { return };
+            exchange.ended = Some(last);
+            exchange.over = last.at;
+            talk.done(exchange, reads, out);
+            return;
+        }
         if side == Side::Client {
             if let Some(exchange) = talk.pending.back_mut().filter(|_| truncated) {
                 exchange.truncated = true;
@@ -158,7 +206,9 @@ impl Conversation {
     pub(super) fn unread(&mut self, side: Side, first: Point, last: Point, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         let reads = self.reads;
         let Some(talk) = self.talk.as_deref_mut() else { return };
-        if side == Side::Client {
+        if talk.many {
+            talk.lost(last);
+        } else if side == Side::Client {
             talk.unproven = true;
         } else if talk.pending.len() == 1 {
             for mut exchange in std::mem::take(&mut talk.pending) {
@@ -182,29 +232,41 @@ impl Conversation {
             let wanted = if client { exchange.answered } else { Some(exchange.asked) };
             exchange.read.is_none() && wanted.is_some_and(|point| seq_distance(read.upto, point.seq) > 0)
         };
-        // Only the oldest can be covered: both queues are in the order of the bytes.
+        // Only the oldest can be covered: both queues are in the order of the bytes, unless several messages are open at once.
         for exchange in talk.pending.iter_mut().skip_while(|exchange| exchange.read.is_some()) {
-            if !covers(exchange) {
+            if covers(exchange) {
+                exchange.read = Some(read);
+            } else if !talk.many {
                 break;
             }
-            exchange.read = Some(read);
         }
         for exchange in &mut talk.held {
             if covers(exchange) {
                 exchange.read = Some(read);
             }
         }
-        while talk.unread.front().is_some_and(|exchange| covers(exchange)) {
-            if let Some(mut exchange) = talk.unread.pop_front() {
-                exchange.read = Some(read);
-                out(Progress::Done(exchange));
+        let mut index = 0;
+        while let Some(exchange) = talk.unread.get(index) {
+            if covers(exchange) {
+                if let Some(mut exchange) = talk.unread.remove(index) {
+                    exchange.read = Some(read);
+                    out(Progress::Done(exchange));
+                }
+            } else if talk.many {
+                index += 1;
+            } else {
+                break;
             }
         }
     }
 
     /// Tells what has waited too long.
-    pub(super) fn release(&mut self, now: Nanos, out: &mut dyn FnMut(Progress)) {
+    pub(super) fn release(&mut self, now: Nanos, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+        let reads = self.reads;
         let Some(talk) = self.talk.as_deref_mut() else { return };
+        if talk.doubtful {
+            talk.doubt(now, reads, counters, out);
+        }
         while talk.unread.front().is_some_and(|exchange| now.saturating_sub(exchange.over) > READ_WAIT) {
             if let Some(exchange) = talk.unread.pop_front() {
                 out(Progress::Done(exchange));
@@ -224,7 +286,7 @@ impl Conversation {
         talk.unread.drain(..).for_each(|exchange| out(Progress::Done(exchange)));
     }
 
-    pub(super) fn closed(mut self, closed: Closed, out: &mut dyn FnMut(Progress)) {
+    pub(super) fn closed(mut self, closed: Closed, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         let opened = &self.opened;
         if self.talk.is_none() {
             let failed = !closed.established && opened.role == Role::Client && !matches!(closed.end, End::Finished | End::ResetByUs);
@@ -233,7 +295,7 @@ impl Conversation {
             }
             return;
         }
-        self.release(Nanos::MAX, out);
+        self.release(Nanos::MAX, counters, out);
         self.abandon(closed.end.into(), closed.at, out);
     }
 
@@ -251,7 +313,60 @@ impl Conversation {
     }
 }
 
+/// Adds to what is known of a response.
+fn add(response: &mut Option<Response>, mut more: Response) {
+    let Some(known) = response else {
+        *response = Some(more);
+        return;
+    };
+    known.attributes.append(&mut more.attributes);
+    known.client_error = more.client_error.or(known.client_error.take());
+    known.server_error = more.server_error.or(known.server_error.take());
+    known.name = more.name.or(known.name.take());
+}
+
 impl Talk {
+    /// Where the exchange with this correlation is.
+    fn of_stream(&self, correlation: Option<u64>) -> Option<usize> {
+        self.pending.iter().position(|exchange| exchange.request.correlation == correlation)
+    }
+
+    /// Bytes up to `last` were lost among several open messages. The ends of any of them may have been among these; the newest response
+    /// lasted at least until then.
+    fn lost(&mut self, last: Point) {
+        let mut newest = true;
+        for exchange in self.pending.iter_mut().rev() {
+            exchange.truncated = true;
+            if exchange.answered.is_some() && (newest || exchange.ended.is_none()) {
+                exchange.ended = Some(last);
+                newest = false;
+            }
+            self.doubtful = true;
+        }
+    }
+
+    /// After a loss: tells what has waited too long for its end, and drops what has waited too long for a response.
+    fn doubt(&mut self, now: Nanos, reads: bool, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+        let mut index = 0;
+        while let Some(exchange) = self.pending.get(index) {
+            let ended = exchange.ended.is_some_and(|last| now.saturating_sub(last.at) > END_WAIT);
+            let silent = exchange.truncated && exchange.answered.is_none() && now.saturating_sub(exchange.asked.at) > RESPONSE_WAIT;
+            if !ended && !silent {
+                index += 1;
+                continue;
+            }
+            let Some(mut exchange) = self.pending.remove(index) else { break };
+            if let Some(last) = exchange.ended {
+                exchange.over = last.at;
+                self.done(exchange, reads, out);
+            } else {
+                counters.unread += 1;
+                out(Progress::Lost(exchange.id));
+            }
+        }
+        self.doubtful = self.pending.iter().any(|exchange| exchange.truncated);
+    }
+
     /// An exchange is over; with `reads`, a call waits until its answer was read.
     fn done(&mut self, exchange: Box<Exchange>, reads: bool, out: &mut dyn FnMut(Progress)) {
         if self.unproven {

@@ -22,6 +22,10 @@ pub struct ExchangeId(pub u64);
 const READ_WAIT: Nanos = 200_000_000;
 /// How long the exchanges of an older connection wait for the next request to prove their pairing.
 const PROOF_WAIT: Nanos = 300_000_000;
+/// How long a response that is one of several waits for its end after bytes were lost: the loss may have held it.
+const END_WAIT: Nanos = 1_000_000_000;
+/// How long a request that is one of several waits for its response after bytes were lost, for the same reason.
+const RESPONSE_WAIT: Nanos = 30_000_000_000;
 
 /// Why a request got no whole response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +130,7 @@ pub struct Counters {
     pub left: u64,
     /// Exchanges of older connections whose pairing proved wrong.
     pub unproven: u64,
-    /// Requests whose responses lie among others that could not be decoded.
+    /// Requests whose responses lie, or may lie, among others that could not be decoded.
     pub unread: u64,
     /// Requests beyond the bound of one connection.
     pub too_many: u64,
@@ -157,13 +161,14 @@ impl Exchanges {
             }
             Signal::Closed(closed) => {
                 if let Some(conversation) = self.conversations.remove(&closed.socket) {
-                    conversation.closed(*closed, out);
+                    conversation.closed(*closed, &mut self.counters, out);
                 }
                 return;
             }
             Signal::Established { socket, .. }
             | Signal::Recognised { socket, .. }
             | Signal::Head { socket, .. }
+            | Signal::More { socket, .. }
             | Signal::End { socket, .. }
             | Signal::Unread { socket, .. }
             | Signal::Left { socket, .. } => *socket,
@@ -175,7 +180,8 @@ impl Exchanges {
             Signal::Established { at, .. } => conversation.established(at),
             Signal::Recognised { protocol, client, joined, .. } => conversation.recognised(protocol, client, joined),
             Signal::Head { first, head, .. } => conversation.head(first, head, &mut self.next, &mut self.counters, out),
-            Signal::End { side, last, truncated, .. } => conversation.end(side, last, truncated, out),
+            Signal::More { first, more, .. } => conversation.more(first, more, out),
+            Signal::End { side, stream, last, truncated, .. } => conversation.end(side, stream, last, truncated, out),
             Signal::Unread { side, first, last, .. } => conversation.unread(side, first, last, &mut self.counters, out),
             Signal::Read(read) => conversation.read(read, out),
             Signal::Left { .. } => conversation.left(&mut self.counters, out),
@@ -188,10 +194,10 @@ impl Exchanges {
 
     /// Time has passed: exchanges that waited too long for a read or a proof are told without it.
     pub fn tick(&mut self, now: Nanos, out: &mut dyn FnMut(Progress)) {
-        let conversations = &mut self.conversations;
+        let Self { conversations, counters, .. } = self;
         self.waiting.retain(|socket| {
             conversations.get_mut(socket).is_some_and(|conversation| {
-                conversation.release(now, out);
+                conversation.release(now, counters, out);
                 conversation.is_waiting()
             })
         });
@@ -200,7 +206,7 @@ impl Exchanges {
     /// The input has ended at `now`: what is open is told as such.
     pub fn finish(&mut self, now: Nanos, out: &mut dyn FnMut(Progress)) {
         for conversation in self.conversations.values_mut() {
-            conversation.release(Nanos::MAX, out);
+            conversation.release(Nanos::MAX, &mut self.counters, out);
             conversation.abandon(Unanswered::InputEnded, now, out);
         }
     }

@@ -2,7 +2,7 @@
 use super::lane::{Lane, Outcome, Reader};
 use super::stream::{Piece, Stream};
 use super::{DropCause, IGNORED, Shared, Signal, index};
-use crate::capture::event::{Direction, Nanos, Opened, Role, Segment};
+use crate::capture::event::{Direction, Nanos, Opened, Role, Segment, SocketId};
 use crate::protocol::{Decoder, Guess, Protocol, Side};
 use std::sync::Arc;
 use wirespan_abi::{Verdict, tcp_flag, verdict};
@@ -11,6 +11,8 @@ use wirespan_abi::{Verdict, tcp_flag, verdict};
 const MAX_UNDECIDED: usize = 16 * 1024;
 /// Turns in which an older connection may fail to look like anything before it is given up.
 const MAX_UNDECIDED_TURNS: u8 = 16;
+/// Turns after which a connection will go on, as far as anybody can tell: a second request has come.
+const LASTING: u8 = 2;
 /// Times that bytes may not fit before the connection was misjudged: losses explain a few.
 const MAX_INVALID: u8 = 16;
 
@@ -36,17 +38,55 @@ pub(super) struct Connection {
     phase: Phase,
     turn: Option<Direction>,
     established: bool,
+    /// The other end, if both are on loopback and known.
+    pub(super) other: Option<SocketId>,
+    /// What leaves the other end is taken to arrive here.
+    mirrored: bool,
+    /// Turns that were decoded, up to [`LASTING`].
+    turns: u8,
+    /// Segments that this socket had retransmitted when it was heard of last.
+    pub(super) retransmits: u32,
     last_seen: Nanos,
 }
 
 impl Connection {
     pub(super) fn new(opened: Arc<Opened>) -> Self {
         let (phase, last_seen) = (Phase::Undecided { turns: 0 }, opened.at);
-        Self { opened, halves: <[Half; 2]>::default(), phase, turn: None, established: false, last_seen }
+        let halves = <[Half; 2]>::default();
+        Self { opened, halves, phase, turn: None, established: false, other: None, mirrored: false, turns: 0, retransmits: 0, last_seen }
     }
 
     pub(super) fn is_ignored(&self) -> bool {
         matches!(self.phase, Phase::Ignored)
+    }
+
+    /// Whether it is decoded, and has lasted long enough for the source to be told about it.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.turns >= LASTING && matches!(self.phase, Phase::Decoding { .. })
+    }
+
+    pub(super) fn is_mirrored(&self) -> bool {
+        self.mirrored
+    }
+
+    pub(super) fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Says whether what leaves the other end is from now on taken to arrive here. Gives what the source shall know now.
+    pub(super) fn mirror(&mut self, mirrored: bool) -> Option<Verdict> {
+        if std::mem::replace(&mut self.mirrored, mirrored) == mirrored {
+            return None;
+        }
+        self.verdict()
+    }
+
+    /// What the source shall do for a connection that is decoded.
+    fn verdict(&self) -> Option<Verdict> {
+        let Phase::Decoding { protocol, client, .. } = &self.phase else { return None };
+        let server = if *client == Direction::Out { 0 } else { verdict::SERVER };
+        let mirrored = if self.mirrored { verdict::MIRRORED } else { 0 };
+        Some(Verdict { budget: protocol.budget(), flags: server | mirrored })
     }
 
     pub(super) fn last_seen(&self) -> Nanos {
@@ -60,6 +100,7 @@ impl Connection {
 
     pub(super) fn segment(&mut self, segment: &Segment<'_>, shared: &mut Shared<'_>) -> Result<(), DropCause> {
         self.last_seen = segment.at;
+        self.retransmits = segment.retransmits;
         if self.is_ignored() {
             return Err(DropCause::Ignored);
         }
@@ -152,6 +193,7 @@ impl Connection {
                 }
             }
             Phase::Decoding { client, .. } => {
+                self.turns = self.turns.saturating_add(1).min(LASTING);
                 self.halves[index(direction)].lane.turn();
                 let other = &mut self.halves[index(opposite(direction))];
                 other.lane.end_truncated(&other.stream, socket, side_of(*client, opposite(direction)), shared.out);
@@ -311,9 +353,8 @@ impl Connection {
         let decoder = protocol.decoder(server, joined);
         let socket = self.opened.socket;
         (shared.out)(Signal::Recognised { socket, protocol: protocol.name(), client: is_client, joined });
-        let flags = if is_client { 0 } else { verdict::SERVER };
-        shared.verdicts.push((socket, Verdict { budget: protocol.budget(), flags }));
         self.phase = Phase::Decoding { protocol, decoder, client, invalid: 0 };
+        shared.verdicts.extend(self.verdict().map(|verdict| (socket, verdict)));
         // What was kept is decoded in the order in which the directions began to speak.
         let began = |half: &Half| half.stream.point(half.lane.taken).map_or(Nanos::MAX, |point| point.at);
         let [incoming, outgoing] = &self.halves;

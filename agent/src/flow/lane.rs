@@ -42,6 +42,9 @@ pub(super) struct Lane {
     skip: u64,
     /// The message ends with the last byte to step over.
     ends_after_skip: bool,
+    /// The message that the bytes to step over belong to, of several that are open; zero if only one can be.
+    stream: u64,
+    /// The open message, if only one can be; bytes that could not be decoded.
     open: Option<Open>,
     /// Everything up to the next turn is dropped.
     pub(super) dropping: bool,
@@ -170,6 +173,11 @@ impl Lane {
     /// Applies a step of which `here` bytes were at hand.
     fn take(&mut self, stream: &Stream, take: Take, here: u64, reader: &mut Reader<'_>) {
         self.begun = true;
+        self.stream = take.stream;
+        if take.stream != 0 {
+            self.take_one_of_many(stream, take, here, reader);
+            return;
+        }
         if take.start {
             self.open = stream.point(self.taken).map(|first| Open { first, headed: false, truncated: false });
         }
@@ -177,11 +185,39 @@ impl Lane {
             open.headed = true;
             (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head: *head });
         }
+        self.advance(stream, take.used, here, take.end, reader);
+    }
+
+    /// The same for a message that is not the only open one. Nothing is kept for it here: its decoder and the next stage know it.
+    fn take_one_of_many(&mut self, stream: &Stream, take: Take, here: u64, reader: &mut Reader<'_>) {
+        let Reader { socket, side, .. } = *reader;
+        // What could not be decoded ends where something can.
+        self.close(stream, self.taken, socket, side, reader.out);
+        let first = stream.point(self.taken);
+        if let (Some(head), Some(first)) = (take.head, first) {
+            (reader.out)(Signal::Head { socket, side, first, head: *head });
+        }
+        if let (Some(more), Some(first)) = (take.more, first) {
+            (reader.out)(Signal::More { socket, first, more: *more });
+        }
+        self.advance(stream, take.used, here, take.end, reader);
+    }
+
+    fn advance(&mut self, stream: &Stream, used: u64, here: u64, end: bool, reader: &mut Reader<'_>) {
         self.taken += here;
-        self.skip = take.used - here;
-        self.ends_after_skip = take.end && self.skip > 0;
-        if take.end && self.skip == 0 {
-            self.close(stream, self.taken, reader.socket, reader.side, reader.out);
+        self.skip = used - here;
+        self.ends_after_skip = end && self.skip > 0;
+        if end && self.skip == 0 {
+            self.end(stream, reader);
+        }
+    }
+
+    /// The message ended with the last byte taken.
+    fn end(&mut self, stream: &Stream, reader: &mut Reader<'_>) {
+        match (self.stream, stream.point(self.taken.saturating_sub(1))) {
+            (0, _) => self.close(stream, self.taken, reader.socket, reader.side, reader.out),
+            (of, Some(last)) => (reader.out)(Signal::End { socket: reader.socket, side: reader.side, stream: of, last, truncated: false }),
+            (_, None) => {}
         }
     }
 
@@ -190,11 +226,19 @@ impl Lane {
         self.skip -= len;
         self.taken += len;
         if self.skip == 0 && std::mem::take(&mut self.ends_after_skip) {
-            self.close(stream, self.taken, reader.socket, reader.side, reader.out);
+            self.end(stream, reader);
         }
     }
 
     fn unseen(&mut self, stream: &mut Stream, len: u64, reader: &mut Reader<'_>) {
+        if self.skip == 0
+            && !self.dropping
+            && let Some(take) = reader.decoder.unseen(reader.side)
+        {
+            let shown = std::mem::take(&mut self.pending).len() as u64;
+            let here = shown.min(take.used);
+            self.take(stream, take, here, reader);
+        }
         let step = self.skip.min(len);
         if step > 0 {
             self.step_over(stream, step, reader);
@@ -205,6 +249,7 @@ impl Lane {
             reader.counters.unseen += 1;
             let pending = self.pending.len() as u64;
             self.lose(stream, reader);
+            self.dropping = !reader.decoder.finds_boundaries();
             self.taken += pending;
         }
         self.taken += lost;
@@ -246,7 +291,7 @@ impl Lane {
         let Some(Open { first, headed, truncated }) = self.open.take() else { return };
         let last = stream.point(end.saturating_sub(1)).unwrap_or(first);
         match (headed, truncated) {
-            (true, _) => out(Signal::End { socket, side, last, truncated }),
+            (true, _) => out(Signal::End { socket, side, stream: 0, last, truncated }),
             (false, true) => out(Signal::Unread { socket, side, first, last }),
             (false, false) => {}
         }

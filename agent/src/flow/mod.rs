@@ -4,11 +4,13 @@
 //! Input: [`Event`]s of any source. Output: [`Signal`]s, in the order in which things happened.
 mod connection;
 mod lane;
+mod loopback;
 pub mod stream;
 
-use crate::capture::event::{Closed, Direction, Event, Nanos, Opened, Read, SocketId};
-use crate::protocol::{Head, Protocol, Side};
+use crate::capture::event::{Closed, Direction, Event, Nanos, Opened, Read, Segment, SocketId};
+use crate::protocol::{Head, More, Protocol, Side};
 use connection::Connection;
+use loopback::Loopback;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,12 +54,23 @@ pub enum Signal {
         /// What it is.
         head: Head,
     },
-    /// The message whose head came last from this side has ended.
+    /// Behind the head of one of several open messages, more is known.
+    More {
+        /// Which.
+        socket: SocketId,
+        /// The first byte that says so.
+        first: Point,
+        /// What is known.
+        more: More,
+    },
+    /// A message has ended: that whose head came last from this side, or the one of `stream`.
     End {
         /// Which.
         socket: SocketId,
         /// Who sent it.
         side: Side,
+        /// The correlation of its request; zero in protocols that have one open message at a time.
+        stream: u64,
         /// Its last byte.
         last: Point,
         /// Part of it was not captured, so that its end was found by what came next.
@@ -130,16 +143,26 @@ pub struct Counters {
 pub struct Flow {
     protocols: &'static [&'static dyn Protocol],
     connections: FxHashMap<SocketId, Box<Connection>>,
+    /// Nothing where the source always tells both ends of what passes.
+    loopback: Option<Loopback>,
     verdicts: Vec<(SocketId, Verdict)>,
     counters: Counters,
     left: BTreeMap<&'static str, u64>,
 }
 
 impl Flow {
-    /// No connections yet; `protocols` are tried in their order.
+    /// No connections yet; `protocols` are tried in their order. `obeyed` says whether the source follows verdicts: then, between
+    /// two sockets on loopback, what leaves one is taken to arrive at the other.
     #[must_use]
-    pub fn new(protocols: &'static [&'static dyn Protocol]) -> Self {
-        Self { protocols, connections: FxHashMap::default(), verdicts: Vec::new(), counters: Counters::default(), left: BTreeMap::new() }
+    pub fn new(protocols: &'static [&'static dyn Protocol], obeyed: bool) -> Self {
+        Self {
+            protocols,
+            connections: FxHashMap::default(),
+            loopback: obeyed.then(Loopback::default),
+            verdicts: Vec::new(),
+            counters: Counters::default(),
+            left: BTreeMap::new(),
+        }
     }
 
     /// Takes one event and says what follows from it.
@@ -150,20 +173,24 @@ impl Flow {
                     self.evict(opened.at, out);
                 }
                 let opened = Arc::new(*opened);
-                self.connections.insert(opened.socket, Box::new(Connection::new(Arc::clone(&opened))));
+                let mut connection = Box::new(Connection::new(Arc::clone(&opened)));
+                connection.other = self.loopback.as_mut().and_then(|loopback| loopback.opened(&opened));
+                if let Some(other) = connection.other.and_then(|other| self.connections.get_mut(&other)) {
+                    other.other = Some(opened.socket);
+                }
+                self.connections.insert(opened.socket, connection);
                 out(Signal::Opened(opened));
                 Ok(())
             }
             Event::Segment(segment) => {
-                let connection = self.connections.get_mut(&segment.socket).ok_or(DropCause::UnknownSocket)?;
-                let mut shared = Shared {
-                    protocols: self.protocols,
-                    counters: &mut self.counters,
-                    left: &mut self.left,
-                    verdicts: &mut self.verdicts,
-                    out,
-                };
-                connection.segment(segment, &mut shared)
+                // Asked first: what ends the understanding of one end has arrived at the other.
+                let arrival = self.arrival(segment);
+                let used = self.segment(segment, out);
+                if let Some(arrival) = arrival {
+                    // Whether it was of use was asked for the record, and it is the same one.
+                    let _ = self.segment(&arrival, out);
+                }
+                used
             }
             Event::Read(read) => {
                 let connection = self.connections.get(&read.socket).ok_or(DropCause::UnknownSocket)?;
@@ -174,20 +201,56 @@ impl Flow {
                 Ok(())
             }
             Event::Closed(closed) => {
-                let mut connection = self.connections.remove(&closed.socket).ok_or(DropCause::UnknownSocket)?;
-                let mut shared = Shared {
-                    protocols: self.protocols,
-                    counters: &mut self.counters,
-                    left: &mut self.left,
-                    verdicts: &mut self.verdicts,
-                    out,
-                };
-                connection.finish(&mut shared);
+                let mut connection = self.remove(closed.socket).ok_or(DropCause::UnknownSocket)?;
+                connection.finish(&mut self.shared(out));
                 out(Signal::Closed(*closed));
                 Ok(())
             }
             Event::Process(_) => Ok(()),
         }
+    }
+
+    fn segment(&mut self, segment: &Segment<'_>, out: &mut dyn FnMut(Signal)) -> Result<(), DropCause> {
+        let Self { protocols, connections, counters, left, verdicts, .. } = self;
+        let connection = connections.get_mut(&segment.socket).ok_or(DropCause::UnknownSocket)?;
+        let (lasting, mirrored) = (connection.is_lasting(), connection.is_mirrored());
+        let used = connection.segment(segment, &mut Shared { protocols, counters, left, verdicts, out });
+        if connection.is_lasting() != lasting {
+            self.changed(segment.socket);
+        }
+        // Until the source has heard of it, it tells arrivals that followed from what left. They are right, not lost.
+        if mirrored && used == Err(DropCause::Duplicate) { Ok(()) } else { used }
+    }
+
+    /// A connection has proven to last, or is not decoded any more: both ends of it, or neither, are told at one end alone.
+    fn changed(&mut self, socket: SocketId) {
+        let Some(other) = self.connections.get(&socket).and_then(|connection| connection.other) else { return };
+        let mirrored = [socket, other].iter().all(|end| self.connections.get(end).is_some_and(|end| end.is_lasting()));
+        for end in [socket, other] {
+            if let Some(verdict) = self.connections.get_mut(&end).and_then(|end| end.mirror(mirrored)) {
+                self.verdicts.push((end, verdict));
+            }
+        }
+    }
+
+    /// What arrives at the other end of a loopback connection when `segment` leaves.
+    fn arrival<'a>(&self, segment: &Segment<'a>) -> Option<Segment<'a>> {
+        let other = self.connections.get(&segment.socket).filter(|connection| connection.is_mirrored())?.other?;
+        let retransmits = self.connections.get(&other)?.retransmits;
+        let leaves = segment.direction == Direction::Out;
+        leaves.then_some(Segment { socket: other, direction: Direction::In, sender: None, srtt_us: 0, retransmits, ..*segment })
+    }
+
+    /// Lets go of a connection; its other end has to be told everything from now on.
+    fn remove(&mut self, socket: SocketId) -> Option<Box<Connection>> {
+        let connection = self.connections.remove(&socket)?;
+        if let Some(loopback) = &mut self.loopback {
+            loopback.closed(connection.opened());
+        }
+        if let Some(other) = connection.other {
+            self.changed(other);
+        }
+        Some(connection)
     }
 
     /// Ends messages whose rest was not captured and whose connection has been silent since `before`.
@@ -199,10 +262,9 @@ impl Flow {
 
     /// The input has ended: what is buffered is decoded as far as it goes.
     pub fn finish(&mut self, out: &mut dyn FnMut(Signal)) {
-        for connection in self.connections.values_mut() {
-            let mut shared =
-                Shared { protocols: self.protocols, counters: &mut self.counters, left: &mut self.left, verdicts: &mut self.verdicts, out };
-            connection.input_ended(&mut shared);
+        let Self { protocols, connections, counters, left, verdicts, .. } = self;
+        for connection in connections.values_mut() {
+            connection.input_ended(&mut Shared { protocols, counters, left, verdicts, out });
         }
     }
 
@@ -211,6 +273,7 @@ impl Flow {
         if let Some(connection) = self.connections.get_mut(&socket) {
             connection.ignore();
             self.verdicts.push((socket, IGNORED));
+            self.changed(socket);
         }
     }
 
@@ -243,6 +306,11 @@ impl Flow {
         self.connections.is_empty()
     }
 
+    fn shared<'a>(&'a mut self, out: &'a mut dyn FnMut(Signal)) -> Shared<'a> {
+        let Self { protocols, counters, left, verdicts, .. } = self;
+        Shared { protocols, counters, left, verdicts, out }
+    }
+
     /// Drops the older half of the connections that have been silent longest.
     fn evict(&mut self, now: Nanos, out: &mut dyn FnMut(Signal)) {
         let mut ages: Vec<Nanos> = self.connections.values().map(|connection| connection.last_seen()).collect();
@@ -250,7 +318,7 @@ impl Flow {
         let (_, &mut median, _) = ages.select_nth_unstable(middle);
         let gone: Vec<SocketId> = self.connections.iter().filter(|(_, c)| c.last_seen() < median.max(1)).map(|(id, _)| *id).collect();
         for socket in gone {
-            self.connections.remove(&socket);
+            self.remove(socket);
             self.verdicts.push((socket, IGNORED));
             self.counters.evicted += 1;
             out(Signal::Closed(Closed { at: now, socket, end: crate::capture::event::End::Finished, established: true }));

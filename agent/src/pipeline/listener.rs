@@ -47,8 +47,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(selection: Selection) -> Self {
-        Self { flow: Flow::new(PROTOCOLS), selection, now: 0, ticked: 0, swept: 0, closed: Vec::new() }
+    pub(super) fn new(selection: Selection, obeyed: bool) -> Self {
+        Self { flow: Flow::new(PROTOCOLS, obeyed), selection, now: 0, ticked: 0, swept: 0, closed: Vec::new() }
     }
 
     /// Takes one event, tells what follows from it, and says whether it was of use.

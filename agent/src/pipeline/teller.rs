@@ -144,9 +144,10 @@ impl Builder {
     fn verdict(&mut self, verdict: Verdict, each: &mut dyn FnMut(Span)) {
         let (span, pid) = match verdict {
             Verdict::Merged(_) => return,
-            Verdict::Skipped => {
-                self.spans += 1;
-                self.skipped += 1;
+            Verdict::Skipped(pid) => {
+                let wanted = u64::from(self.selection.wants_span(pid));
+                self.spans += wanted;
+                self.skipped += wanted;
                 return;
             }
             Verdict::Linked(mut linked) => {

@@ -251,3 +251,26 @@ fn spans_do_not_wait_for_the_end_of_the_input() {
     world.pass(500_000_000);
     assert_eq!(world.spans.len(), 2);
 }
+
+#[test]
+fn over_loopback_what_leaves_one_end_has_arrived_at_the_other() {
+    let told = |mut world: World| {
+        let conn = world.connect(thread(CURL, 1), 80);
+        for path in ["/a", "/b", "/c"] {
+            world.serve(conn, path, thread(API, 1), |_| ());
+        }
+        world.ask(thread(CURL, 1), conn, "GET /chat HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+        world.take(thread(API, 1), conn);
+        world.answer(thread(API, 1), conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x01\x02");
+        world.receive(thread(CURL, 1), conn);
+        let untold = world.untold;
+        let mut spans: Vec<_> = world.end().iter().map(|span| (span.kind as u8, span.span_id, parent(span), link(span))).collect();
+        spans.sort();
+        (spans, untold)
+    };
+    let (apart, all) = told(World::new());
+    let (together, untold) = told(World::on_loopback());
+    assert_eq!((apart.len(), all, &together), (8, 0, &apart));
+    // With the second request the connection has proven to last; from then on all that arrives is what left.
+    assert_eq!(untold, 5);
+}

@@ -9,9 +9,9 @@ use crate::enrich::span::{Span, SpanKind};
 use crate::exchange::ExchangeId;
 use crate::protocol::attribute::Value;
 use crate::selection::Selection;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
-use wirespan_abi::tcp_flag;
+use wirespan_abi::{tcp_flag, verdict};
 
 /// A connection as both ends see it.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,13 @@ enum Far {
 
 pub struct World {
     pipeline: Pipeline,
+    /// Where the programs are.
+    client: [u8; 4],
+    server: [u8; 4],
+    /// Sockets whose arrivals the kernel does not tell.
+    mirrored: HashSet<SocketId>,
+    /// Arrivals that were not told.
+    pub untold: u32,
     pub spans: Vec<Span>,
     now: u64,
     next: u64,
@@ -58,7 +65,14 @@ impl World {
         for pid in 1..100 {
             pipeline.know(pid, Habit::Open);
         }
-        Self { pipeline, spans: Vec::new(), now: 1_000_000_000, next: 0, conns: HashMap::new(), reads: HashMap::new() }
+        let (client, server) = ([192, 168, 0, 1], [192, 168, 0, 2]);
+        let (mirrored, conns, reads) = (HashSet::new(), HashMap::new(), HashMap::new());
+        Self { pipeline, client, server, mirrored, untold: 0, spans: Vec::new(), now: 1_000_000_000, next: 0, conns, reads }
+    }
+
+    /// The same, with all programs on one host and talking over loopback.
+    pub fn on_loopback() -> Self {
+        Self { client: [127, 0, 0, 1], server: [127, 0, 0, 1], ..Self::new() }
     }
 
     /// The process is known to work like this; otherwise nothing speaks for or against threads.
@@ -75,12 +89,19 @@ impl World {
     fn tell(&mut self, event: &Event<'_>) {
         let spans = &mut self.spans;
         let _ = self.pipeline.event(event, &mut |span| spans.push(span));
+        for (socket, verdict) in self.pipeline.take_verdicts() {
+            if verdict.flags & verdict::MIRRORED == 0 {
+                self.mirrored.remove(&socket);
+            } else {
+                self.mirrored.insert(socket);
+            }
+        }
         self.now += 1000;
     }
 
     /// `by` connects to the service at `port`.
     pub fn connect(&mut self, by: Thread, port: u16) -> Conn {
-        self.connected(by, [127, 0, 0, 1], port, Far::Neither)
+        self.connected(by, self.client, port, Far::Neither)
     }
 
     /// Somebody on another node connects to the service at `port`.
@@ -121,7 +142,7 @@ impl World {
         self.next += 2;
         let conn = Conn { client: SocketId(self.next), server: SocketId(self.next + 1) };
         let from = SocketAddr::from((from, 40_000 + self.next as u16));
-        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        let to = SocketAddr::from((self.server, port));
         let opener = Some(Sender { thread: by, last_read: self.reads.get(&by).copied() });
         let client = Opened {
             at: self.now,
@@ -177,10 +198,14 @@ impl World {
             retransmits: 0,
         };
         let (sender, receiver) = if client { (Far::Client, Far::Server) } else { (Far::Server, Far::Client) };
+        // It arrives before anybody has looked at what was told of its leaving.
+        let mirrored = self.mirrored.contains(&to);
         if far != sender {
             self.tell(&Event::Segment(out));
         }
-        if far != receiver {
+        if mirrored {
+            self.untold += 1;
+        } else if far != receiver {
             let arrived = Segment { at: self.now, socket: to, direction: Direction::In, sender: None, ..out };
             self.tell(&Event::Segment(arrived));
         }

@@ -5,7 +5,9 @@
 //! that were never captured where the decoder said how many follow, and resynchronises where it did not.
 pub mod attribute;
 pub mod context;
+mod grpc;
 pub mod http1;
+pub mod http2;
 pub mod redact;
 pub mod redis;
 pub mod telemetry;
@@ -19,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &redis::Redis];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,8 +76,20 @@ pub trait Decoder: Send {
     fn decode(&mut self, from: Side, bytes: &[u8], finished: bool) -> Step;
 
     /// Bytes of `from` were lost at an unknown place in its messages: what follows begins, at best, at a message boundary.
-    /// Messages of that side that had begun are over.
+    /// Messages of that side that had begun are over, unless the protocol has several open at once: of those, any may have ended.
     fn lost(&mut self, from: Side);
+
+    /// Whether the decoder finds a boundary by itself in bytes that begin anywhere, so that a loss need not be waited out until the
+    /// next turn.
+    fn finds_boundaries(&self) -> bool {
+        false
+    }
+
+    /// The bytes behind the last step of `from`, which the decoder would have liked to see, were never captured. It says how to step
+    /// over at least what it was shown of them already, or nothing: then they are [`Self::lost`].
+    fn unseen(&mut self, _from: Side) -> Option<Take> {
+        None
+    }
 }
 
 /// What a decoder made of the bytes.
@@ -96,10 +110,16 @@ pub enum Step {
 pub struct Take {
     /// How many; may be more than there were, the rest is then stepped over, captured or not. Zero only with `end`.
     pub used: u64,
+    /// Which of several open messages of this side the bytes belong to. Zero in protocols that have one at a time; otherwise the
+    /// correlation of its request, and `start`, `head`, `more` and `end` concern that message alone. Its head comes with `start`; who
+    /// never got one never ends.
+    pub stream: u64,
     /// A message begins with the first of these bytes.
     pub start: bool,
     /// What the message is. Comes once per message, with `start` or later; a message without it yields nothing.
     pub head: Option<Box<Head>>,
+    /// What these bytes add to what was said, if the message is one of several.
+    pub more: Option<Box<More>>,
     /// The message ends with the last of these bytes.
     pub end: bool,
 }
@@ -111,6 +131,15 @@ pub enum Head {
     Request(Request),
     /// The server answers.
     Response(Response),
+}
+
+/// What is said of a message behind its head.
+#[derive(Debug, PartialEq)]
+pub enum More {
+    /// The end of a response adds to its beginning: attributes, an error, a better name.
+    Trailer(Response),
+    /// One side gives an exchange up: it is over with these bytes.
+    Abort(Abort),
 }
 
 /// What kind of conversation this is: decides span kinds and which spans are made.
@@ -154,4 +183,16 @@ pub struct Response {
     pub correlation: Option<u64>,
     /// Another response to the same request follows (HTTP 1xx): times count, the exchange goes on.
     pub interim: bool,
+    /// The span's name after all, as the request's proved not to be of low cardinality. The attributes then replace those of the
+    /// request that have the same key.
+    pub name: Option<Cow<'static, str>>,
+}
+
+/// The end of an exchange that one side gave up.
+#[derive(Debug, PartialEq)]
+pub struct Abort {
+    /// What it means, and for which request.
+    pub outcome: Response,
+    /// What it means instead if it comes so many nanoseconds after the request, or later: the time that the client had set.
+    pub late: Option<(u64, Response)>,
 }

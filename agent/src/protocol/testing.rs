@@ -1,6 +1,7 @@
 //! A small driver for tests of decoders: conversations become messages, however their bytes are cut. It keeps to the contract of
 //! [`Decoder`] as [`crate::flow`] does, and asserts that the decoder keeps to it too; it knows no times and no segments.
-use super::{Decoder, Guess, Head, Protocol, Side, Step};
+use super::{Decoder, Guess, Head, More, Protocol, Side, Step, Take};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Where the server of every test listens.
@@ -18,6 +19,9 @@ pub struct Message {
     /// What it is; `None` if that was never known.
     pub head: Option<Head>,
 }
+
+/// What was said of a message behind its head: by whom, and what.
+pub type Said = (Side, More);
 
 /// What a decoder made of a conversation.
 #[derive(Debug, Default, PartialEq)]
@@ -37,12 +41,23 @@ struct Lane {
     skip: u64,
     ends_after_skip: bool,
     dropping: bool,
+    /// The open message, if the protocol has one at a time.
     open: Option<usize>,
+    /// The open messages otherwise.
+    streams: BTreeMap<u64, usize>,
+    /// Whom the bytes to skip belong to.
+    stream: u64,
 }
 
 /// Feeds pieces as they come on the wire; consecutive pieces of one side are one turn. Then both sides finish, the client first.
 pub fn run(decoder: &mut dyn Decoder, pieces: &[(Side, &[u8])]) -> Transcript {
+    run_with_more(decoder, pieces).0
+}
+
+/// The same, with what was said behind the heads.
+pub fn run_with_more(decoder: &mut dyn Decoder, pieces: &[(Side, &[u8])]) -> (Transcript, Vec<Said>) {
     let mut transcript = Transcript::default();
+    let mut more = Vec::new();
     let mut lanes = [Lane::default(), Lane::default()];
     let mut last = None;
     for &(side, bytes) in pieces {
@@ -50,16 +65,16 @@ pub fn run(decoder: &mut dyn Decoder, pieces: &[(Side, &[u8])]) -> Transcript {
         lane.dropping &= last == Some(side);
         last = Some(side);
         lane.pending.extend_from_slice(bytes);
-        lane.drive(side, decoder, false, &mut transcript);
+        lane.drive(side, decoder, false, &mut transcript, &mut more);
     }
     for side in [Side::Client, Side::Server] {
-        lanes[side as usize].drive(side, decoder, true, &mut transcript);
+        lanes[side as usize].drive(side, decoder, true, &mut transcript, &mut more);
     }
-    transcript
+    (transcript, more)
 }
 
 impl Lane {
-    fn drive(&mut self, side: Side, decoder: &mut dyn Decoder, finished: bool, transcript: &mut Transcript) {
+    fn drive(&mut self, side: Side, decoder: &mut dyn Decoder, finished: bool, transcript: &mut Transcript, more: &mut Vec<Said>) {
         while transcript.left.is_none() {
             let here = self.skip.min(self.pending.len() as u64);
             self.pending.drain(..here as usize);
@@ -86,6 +101,11 @@ impl Lane {
                 }
                 Step::Take(take) => {
                     assert!(take.used > 0 || take.end, "a step without progress: {take:?}");
+                    self.stream = take.stream;
+                    if take.stream != 0 {
+                        self.take_one_of_many(side, take, transcript, more);
+                        continue;
+                    }
                     if take.start {
                         assert!(self.open.is_none(), "a message within a message: {take:?}");
                         self.open = Some(transcript.messages.len());
@@ -102,7 +122,27 @@ impl Lane {
         }
     }
 
+    fn take_one_of_many(&mut self, side: Side, take: Take, transcript: &mut Transcript, more: &mut Vec<Said>) {
+        match take.head.map(|head| *head) {
+            Some(head) => {
+                assert!(take.start, "a head without a beginning");
+                self.streams.insert(take.stream, transcript.messages.len());
+                transcript.messages.push(Message { side, start: self.taken, end: None, head: Some(head) });
+            }
+            None => assert!(!take.start, "a beginning without a head"),
+        }
+        more.extend(take.more.map(|more| (side, *more)));
+        self.skip = take.used;
+        self.ends_after_skip = take.end;
+    }
+
     fn close(&mut self, transcript: &mut Transcript) {
+        if self.stream != 0 {
+            // Who got no head has nothing to end.
+            let message = self.streams.remove(&self.stream).and_then(|open| transcript.messages.get_mut(open));
+            message.into_iter().for_each(|message| message.end = Some(self.taken));
+            return;
+        }
         let message = self.open.take().and_then(|open| transcript.messages.get_mut(open)).expect("an end outside of a message");
         message.end = Some(self.taken);
     }

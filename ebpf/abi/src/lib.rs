@@ -253,6 +253,8 @@ pub mod verdict {
     pub const IGNORE: u32 = 1;
     /// The socket is the server's end: its reads may wait for the answer.
     pub const SERVER: u32 = 2;
+    /// What arrives is told by the record of the other end, which it left, on this host.
+    pub const MIRRORED: u32 = 4;
 }
 
 /// Payload bytes copied per turn of a socket whose protocol is not known yet: more than any header section that common servers accept.

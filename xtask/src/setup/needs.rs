@@ -16,7 +16,7 @@ pub fn bpf_linker_dir(layout: &Layout) -> PathBuf {
     layout.cache.join(BPF_LINKER).join("bin")
 }
 
-/// What somebody wants to do; each needs what [`Purpose::Build`] needs, and [`Purpose::Test`] needs everything.
+/// What somebody wants to do; each needs what [`Purpose::Build`] needs, and [`Purpose::Test`] everything but the truth rig's toolchains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Compile both sides.
@@ -27,6 +27,8 @@ pub enum Purpose {
     Vm,
     /// All of these, and trace real programs.
     Test,
+    /// Measure links in programs of every runtime.
+    Truth,
 }
 
 /// One thing that must be there.
@@ -135,13 +137,29 @@ const TRAFFIC: &[Need] = &[
     debian("bpftool (what an agent leaves in the kernel)", &[Sign::Program("bpftool")], &["bpftool"]),
     debian("ip", &[Sign::Program("ip")], &["iproute2"]),
     debian("python3", &[Sign::Program("python3")], &["python3"]),
+    debian("python3-venv", &[Sign::Says(&["/usr/bin/python3", "-c", "import ensurepip"], "")], &["python3-venv"]),
     debian("node", &[Sign::Program("node")], &["nodejs"]),
+    debian("gRPC for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/grpc/__init__.py")], &["python3-grpcio"]),
+    debian("nghttp, h2load and nghttpd", &[Sign::Program("nghttpd")], &["nghttp2-client", "nghttp2-server"]),
+    Need {
+        what: "nghttpx",
+        signs: &[Sign::Program("nghttpx")],
+        source: Source::Service { package: "nghttp2-proxy", unit: "nghttpx.service" },
+    },
     // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
     Need {
         what: "Go 1.21 or newer",
         signs: &[Sign::Says(&["go", "help", "toolchain"], "GOTOOLCHAIN"), Sign::Cached("go-1.23/usr/lib/go-1.23/bin/go")],
         source: Source::Unpacked { suite: "bookworm-backports", packages: &["golang-1.23-go", "golang-1.23-src"], dir: "go-1.23" },
     },
+];
+
+/// What the truth rig's programs are made with. What they need beyond this, the rig itself gets with fixed versions.
+const TRUTH: &[Need] = &[
+    debian("npm", &[Sign::Program("npm")], &["npm"]),
+    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
+    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
+    Need { what: "unicorn", signs: &[Sign::Program("unicorn")], source: Source::Service { package: "unicorn", unit: "unicorn.service" } },
 ];
 
 /// Everything that `purpose` needs, in the order in which it must come.
@@ -151,6 +169,7 @@ pub fn of(purpose: Purpose) -> impl Iterator<Item = &'static Need> {
         Purpose::Lint => &[BUILD, LINT],
         Purpose::Vm => &[BUILD, VM],
         Purpose::Test => &[BUILD, LINT, VM, TRAFFIC],
+        Purpose::Truth => &[BUILD, TRAFFIC, TRUTH],
     };
     groups.iter().copied().flatten()
 }

@@ -5,7 +5,18 @@ pub(super) fn hex(digits: &[u8], most: usize) -> Option<u128> {
     if !(1..=most).contains(&digits.len()) {
         return None;
     }
-    digits.iter().try_fold(0, |number, digit| Some(number << 4 | u128::from(char::from(*digit).to_digit(16)?)))
+    let (high, low) = digits.split_at(digits.len().saturating_sub(16));
+    Some(u128::from(half(high)?) << 64 | u128::from(half(low)?))
+}
+
+/// At most 16 digits. Every request with a context has fifty of them: all are looked at before one is found wrong.
+fn half(digits: &[u8]) -> Option<u64> {
+    let fold = |(number, sound): (u64, bool), digit: &u8| {
+        let value = u64::from(digit & 0xf) + if *digit > b'9' { 9 } else { 0 };
+        (number << 4 | value, sound & digit.is_ascii_hexdigit())
+    };
+    let (number, sound) = digits.iter().fold((0, true), fold);
+    sound.then_some(number)
 }
 
 /// A trace id: exactly 16 or 32 hexadecimal digits.

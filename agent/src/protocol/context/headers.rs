@@ -1,10 +1,11 @@
 //! The headers that some format of trace context uses: known by name, kept with their values, in one small block of memory.
-use std::ops::Range;
 
 /// Values kept of one request: every header that is known and the 32 pieces that a `tracestate` may have. A request with more is hostile.
 const MOST_VALUES: usize = 64;
 /// Bytes kept of one request: the 8 KiB that a baggage may have, and all else at its longest.
 const MOST_BYTES: usize = 16 * 1024;
+/// Room that is taken at once: enough for the headers of one or two formats.
+const USUAL_BYTES: usize = 192;
 
 /// A header that some format uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub(super) enum Header {
 
 impl Header {
     /// The header of that name in any case. On the path of every header of every request: length and first letter reject nearly all.
-    pub(super) fn named(name: &[u8]) -> Option<Self> {
-        let candidates: &[(&str, Self)] = match (name.len(), name.first()? | 0x20) {
+    pub(super) fn named(name: &[u8]) -> Option<(&'static str, Self)> {
+        let candidates: &[(&'static str, Self)] = match (name.len(), name.first()? | 0x20) {
             (2, b'b') => &[("b3", Self::B3)],
             (3, b's') => &[("sw8", Self::Sw8)],
             (7, b'b') => &[("baggage", Self::Baggage)],
@@ -57,39 +58,52 @@ impl Header {
             (27, b'x') => &[("x-datadog-sampling-priority", Self::DatadogPriority)],
             _ => return None,
         };
-        candidates.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, header)| *header)
+        candidates.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).copied()
     }
 }
 
 /// The headers of one request that some format uses.
 #[derive(Debug, Default)]
 pub(super) struct Headers {
-    places: Vec<(Header, Range<usize>)>,
-    bytes: Vec<u8>,
+    /// Of each value its header, its length in two bytes, and the value.
+    block: Vec<u8>,
+    values: usize,
+    /// A bit for each header that is there: a request has those of one format, and every format asks for its own.
+    seen: u32,
 }
 
 impl Headers {
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.values == 0
     }
 
     /// Keeps a value, without the optional white space of RFC 9110 section 5.6.3 around it. One beyond the bounds is kept as an empty
     /// one, which no format takes for a context.
     pub(super) fn keep(&mut self, header: Header, value: &[u8]) {
-        if self.places.len() >= MOST_VALUES {
+        if self.values >= MOST_VALUES {
             return;
         }
-        let value = trim(value);
-        let start = self.bytes.len();
-        if start + value.len() <= MOST_BYTES {
-            self.bytes.extend_from_slice(value);
+        if self.values == 0 {
+            self.block.reserve(USUAL_BYTES);
         }
-        self.places.push((header, start..self.bytes.len()));
+        let value = Some(trim(value)).filter(|value| self.block.len() + value.len() <= MOST_BYTES).unwrap_or_default();
+        self.values += 1;
+        self.seen |= 1 << header as u32;
+        self.block.push(header as u8);
+        self.block.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        self.block.extend_from_slice(value);
     }
 
     /// The values of a header, in order.
     pub(super) fn all(&self, header: Header) -> impl Iterator<Item = &[u8]> {
-        self.places.iter().filter(move |(other, _)| *other == header).filter_map(|(_, place)| self.bytes.get(place.clone()))
+        let mut rest = if self.seen & 1 << header as u32 == 0 { &[][..] } else { &self.block };
+        std::iter::from_fn(move || {
+            let [other, low, high, tail @ ..] = rest else { return None };
+            let (value, tail) = tail.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
+            rest = tail;
+            Some((*other, value))
+        })
+        .filter_map(move |(other, value)| (other == header as u8).then_some(value))
     }
 
     /// The value of a header that came exactly once: of two, nobody knows which one a server believes.
@@ -120,6 +134,8 @@ mod tests {
         for _ in 0..2 * MOST_VALUES {
             headers.keep(Header::Sw8, b"");
         }
-        assert_eq!((headers.places.len(), headers.bytes.len()), (MOST_VALUES, MOST_BYTES));
+        assert_eq!((headers.all(Header::Sw8).count(), headers.values), (MOST_VALUES - 2, MOST_VALUES));
+        assert!(headers.block.len() <= MOST_BYTES + 3 * MOST_VALUES);
+        assert_eq!(headers.one(Header::Baggage).map(<[u8]>::len), Some(MOST_BYTES));
     }
 }

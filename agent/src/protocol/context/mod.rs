@@ -164,7 +164,8 @@ impl TraceContext {
         self.same_trace(other) && (self.parent == other.parent || self.parent.is_none() || other.parent.is_none())
     }
 
-    /// Takes over what a context that agrees with this one knows besides: the upper half of the trace id, the span, the decision.
+    /// Takes over what a context that agrees with this one knows besides: the upper half of the trace id, the span, the decision, the
+    /// state.
     pub fn complete(&mut self, other: &Self) {
         if u128::from_be_bytes(self.trace_id) >> 64 == 0 {
             self.trace_id = other.trace_id;
@@ -173,24 +174,40 @@ impl TraceContext {
         if self.sampling == Sampling::Deferred {
             self.sampling = other.sampling;
         }
+        self.random |= other.random;
+        if self.state.is_none() {
+            self.state.clone_from(&other.state);
+        }
     }
 }
 
 /// What a request carries about its trace.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Carried {
-    /// What each format says, in the order of [`Format::ALL`].
-    pub contexts: Vec<TraceContext>,
+    /// What the first format says, and what the others say: most requests have one, which then needs no list.
+    first: Option<TraceContext>,
+    others: Vec<TraceContext>,
     /// The members of its `baggage`, as they were written. They may be anybody's secrets: see [`Self::baggage`].
     baggage: Box<[u8]>,
 }
 
 impl Carried {
+    /// What each format says, in the order of [`Format::ALL`].
+    pub fn contexts(&self) -> impl Iterator<Item = &TraceContext> {
+        self.first.iter().chain(&self.others)
+    }
+
     /// The value of a key of its W3C baggage.
     #[must_use]
     pub fn baggage(&self, key: &str) -> Option<String> {
         baggage::value(&self.baggage, key)
     }
+}
+
+/// The name of a header that some format uses, in lower case; `None` for all others.
+#[must_use]
+pub fn header_name(name: &[u8]) -> Option<&'static str> {
+    Header::named(name).map(|(name, _)| name)
 }
 
 /// Collects what a request carries from its headers, as a decoder meets them. One that carries nothing costs no allocation.
@@ -203,7 +220,7 @@ impl Finder {
     /// Takes a header; most are passed over after a look at the name's length and first letter. The name may be in any case; the value
     /// is as it was on the wire, binary ones (`-bin`) still in base64.
     pub fn header(&mut self, name: &[u8], value: &[u8]) {
-        if let Some(header) = Header::named(name) {
+        if let Some((_, header)) = Header::named(name) {
             self.headers.keep(header, value);
         }
     }
@@ -214,9 +231,10 @@ impl Finder {
         if self.headers.is_empty() {
             return None;
         }
-        let contexts: Vec<_> = Format::ALL.into_iter().filter_map(|format| format.read(&self.headers)).collect();
+        let mut contexts = Format::ALL.into_iter().filter_map(|format| format.read(&self.headers));
+        let (first, others) = (contexts.next(), contexts.collect());
         let baggage = baggage::joined(&self.headers);
-        (!contexts.is_empty() || !baggage.is_empty()).then(|| Arc::new(Carried { contexts, baggage }))
+        (first.is_some() || !baggage.is_empty()).then(|| Arc::new(Carried { first, others, baggage }))
     }
 }
 
@@ -266,8 +284,8 @@ mod tests {
             context(format, trace, SPAN)
         });
         let found = found.expect("contexts");
-        assert_eq!(found.contexts, expected);
-        assert!(found.contexts.iter().all(|context| context.agrees(&expected[0])));
+        assert!(found.contexts().eq(&expected), "{found:?}");
+        assert!(found.contexts().all(|context| context.agrees(&expected[0])));
     }
 
     #[test]
@@ -298,7 +316,12 @@ mod tests {
     #[test]
     fn a_context_without_a_span_or_a_decision_is_completed_by_one_that_has_them() {
         let mut alone = TraceContext::new(Format::XRay, TRACE, None, Sampling::Deferred).expect("not zero");
-        let whole = TraceContext { sampling: Sampling::Denied, ..context(Format::B3, TRACE, SPAN) };
+        let whole = TraceContext {
+            sampling: Sampling::Denied,
+            random: true,
+            state: Some("a=1".into()),
+            ..context(Format::TraceContext, TRACE, SPAN)
+        };
         assert!(alone.agrees(&whole));
         alone.complete(&whole);
         assert_eq!(alone, TraceContext { format: Format::XRay, ..whole });

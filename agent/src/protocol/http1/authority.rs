@@ -6,7 +6,7 @@ const LONGEST_HOST: usize = 255;
 
 /// Host and port of an authority (RFC 3986 section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Authority<'a> {
+pub(in crate::protocol) struct Authority<'a> {
     /// Name or address, without the brackets of an IPv6 address.
     pub(super) host: &'a str,
     /// Port, if it was given.

@@ -10,8 +10,8 @@
 mod authority;
 mod framing;
 mod head;
-mod request;
-mod response;
+pub(super) mod request;
+pub(super) mod response;
 #[cfg(test)]
 mod tests;
 
@@ -46,7 +46,14 @@ impl Protocol for Http1 {
 
     /// A joined connection needs nothing special: a response whose request is unknown is read without it.
     fn decoder(&self, server: SocketAddr, _joined: bool) -> Box<dyn Decoder> {
-        Box::new(Connection { server, client: Phase::default(), answers: Phase::default(), asked: VecDeque::new(), left: None })
+        Box::new(Connection {
+            server,
+            client: Phase::default(),
+            answers: Phase::default(),
+            asked: VecDeque::new(),
+            left: None,
+            upgraded: None,
+        })
     }
 
     /// All of [`head::ENOUGH`], and the chunks of usual responses, whose end is found only by following them.
@@ -85,6 +92,8 @@ struct Connection {
     asked: VecDeque<Asked>,
     /// What the connection became.
     left: Option<&'static str>,
+    /// What goes on, if what it became is read too.
+    upgraded: Option<Box<dyn Decoder>>,
 }
 
 /// What the next bytes of one side are.
@@ -134,6 +143,9 @@ enum After {
 
 impl Decoder for Connection {
     fn decode(&mut self, from: Side, bytes: &[u8], finished: bool) -> Step {
+        if let Some(upgraded) = &mut self.upgraded {
+            return upgraded.decode(from, bytes, finished);
+        }
         if let Some(name) = self.left {
             return Step::Leave(name);
         }
@@ -157,7 +169,19 @@ impl Decoder for Connection {
         }
     }
 
+    fn finds_boundaries(&self) -> bool {
+        self.upgraded.as_ref().is_some_and(|upgraded| upgraded.finds_boundaries())
+    }
+
+    fn unseen(&mut self, from: Side) -> Option<Take> {
+        self.upgraded.as_mut()?.unseen(from)
+    }
+
     fn lost(&mut self, from: Side) {
+        if let Some(upgraded) = &mut self.upgraded {
+            upgraded.lost(from);
+            return;
+        }
         *self.phase(from) = Phase::default();
         if from == Side::Server {
             // Whose responses were lost is unknown; a tunnel may have begun.
@@ -203,7 +227,7 @@ impl Connection {
             let (Head::Request(super::Request { attributes, .. }) | Head::Response(super::Response { attributes, .. })) = &mut head;
             attributes.push(Attribute::both(semconv::WIRESPAN_TRUNCATED, true));
             *self.phase(from) = Phase::Rest(framing, after, Piece::Line);
-            return Some(Step::Take(Take { used: used as u64, start: true, head: Some(Box::new(head)), end: false }));
+            return Some(Step::Take(Take { used: used as u64, start: true, head: Some(Box::new(head)), ..Take::default() }));
         }
         let take = self.behind(from, used, &framing, after)?;
         Some(Step::Take(Take { start: true, head: Some(Box::new(head)), ..take }))
@@ -220,8 +244,13 @@ impl Connection {
             self.asked.push_back(asked);
             return Some((Head::Request(request), if asked == Asked::Tunnel { After::Connect } else { After::Request }));
         }
-        let answer = response::read(head, framing)?;
+        let mut answer = response::read(head, framing)?;
         let asked = if answer.response.interim { None } else { self.asked.pop_front() };
+        if asked == Some(Asked::Upgrade) && answer.status == 101 && answer.upgrade == "h2c" {
+            // The response itself comes on the first stream, and finds its request by that.
+            answer.response = super::Response { interim: true, ..super::Response::default() };
+            self.upgraded = Some(Box::new(super::http2::Connection::upgraded(self.server)));
+        }
         let after = match (answer.status, asked) {
             (101, _) => After::Other(answer.upgrade),
             (200..=299, Some(Asked::Tunnel)) => After::Other("tunnel"),

@@ -4,11 +4,12 @@ use super::authority::{Authority, first_client};
 use super::framing::Framing;
 use super::head::{LONGEST_METHOD, Version, is_plain, is_token, lines, version};
 use crate::protocol::attribute::Attribute;
-use crate::protocol::context::Finder;
+use crate::protocol::context::{Carried, Finder};
 use crate::protocol::{Kind, Request, redact, telemetry};
 use crate::semconv;
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Methods that a span may be named by, as the semantic conventions list them.
 const KNOWN_METHODS: &[&str] = &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"];
@@ -16,6 +17,9 @@ const KNOWN_METHODS: &[&str] = &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", 
 const LONGEST_TEXT: usize = 8 * 1024;
 /// Longest scheme of an absolute target.
 const LONGEST_SCHEME: usize = 16;
+
+/// The stream on which a request is answered that asks to go on with HTTP/2 (RFC 7540 section 3.2), if the server agrees.
+const UPGRADED: u64 = 1;
 
 /// What a response needs to know of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(super) enum Asked {
     Head,
     /// A response of success makes the connection a tunnel.
     Tunnel,
+    /// The response may have a body, or be the beginning of HTTP/2.
+    Upgrade,
 }
 
 /// A request line (RFC 9112 section 3).
@@ -38,7 +44,7 @@ pub(super) struct Line<'a> {
 
 /// A request target (RFC 9112 section 3.2).
 #[derive(Debug, PartialEq)]
-enum Target<'a> {
+pub(in crate::protocol) enum Target<'a> {
     /// Path and query.
     Origin(&'a [u8]),
     /// Scheme, authority, path and query.
@@ -81,6 +87,27 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// The target that the pseudo-header fields of HTTP/2 say (RFC 9113 section 8.3.1); `None` if they say none.
+    pub(in crate::protocol) fn of_fields(
+        method: &str,
+        scheme: Option<&'a [u8]>,
+        authority: Option<&'a [u8]>,
+        path: Option<&'a [u8]>,
+    ) -> Option<Self> {
+        let authority = authority.and_then(Authority::read);
+        if let ("CONNECT", None) = (method, path) {
+            return authority.map(Self::Authority);
+        }
+        let path = path.filter(|path| is_plain(path))?;
+        let scheme = scheme.map_or(Some("http"), |scheme| std::str::from_utf8(scheme).ok());
+        match (path, authority, scheme) {
+            (b"*", ..) => Some(Self::Asterisk),
+            ([b'/', ..], Some(authority), Some(scheme @ ("http" | "https"))) => Some(Self::Absolute(scheme, authority, path)),
+            ([b'/', ..], ..) => Some(Self::Origin(path)),
+            _ => None,
+        }
+    }
+
     fn read(target: &'a [u8], tunnel: bool) -> Option<Self> {
         match target {
             [b'/', ..] => Some(Self::Origin(target)),
@@ -108,6 +135,11 @@ impl Target<'_> {
     }
 }
 
+/// Whether an `Upgrade` asks for HTTP/2.
+fn is_h2c(value: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
 fn is_method(bytes: &[u8]) -> bool {
     bytes.len() <= LONGEST_METHOD && bytes.iter().all(|b| is_token(*b))
 }
@@ -124,44 +156,65 @@ pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Op
             fields.keep(name, value);
         }
     }
+    let mut request = describe(line.method, Some(&line.target), &fields, line.version, server);
+    let mut asked = line.asked();
+    if asked == Asked::Content && fields.upgrade.is_some_and(is_h2c) {
+        asked = Asked::Upgrade;
+        request.correlation = Some(UPGRADED);
+    }
+    Some((request, asked))
+}
+
+/// What any version of HTTP says of a request: names, attributes, context. Without a target, where it goes is not known.
+pub(in crate::protocol) fn describe(
+    method: &str,
+    target: Option<&Target<'_>>,
+    fields: &Fields<'_>,
+    version: &'static str,
+    server: SocketAddr,
+) -> Request {
     let mut attributes = Vec::with_capacity(11);
-    let known = KNOWN_METHODS.iter().find(|known| **known == line.method).copied();
+    let known = KNOWN_METHODS.iter().find(|known| **known == method).copied();
     attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD, known.unwrap_or("_OTHER")));
     if known.is_none() {
-        attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD_ORIGINAL, line.method.to_owned()));
+        attributes.push(Attribute::both(semconv::HTTP_REQUEST_METHOD_ORIGINAL, method.to_owned()));
     }
-    address(&line.target, fields.host, server, &mut attributes);
+    match target {
+        Some(target) => address(target, fields.host, server, &mut attributes),
+        None => fields.server(&mut attributes),
+    }
     if let Some(agent) = fields.user_agent {
         attributes.push(Attribute::server(semconv::USER_AGENT_ORIGINAL, bounded(String::from_utf8_lossy(agent).into_owned())));
     }
     if let Some(client) = first_client(fields.forwarded, fields.x_forwarded_for) {
         attributes.push(Attribute::server(semconv::CLIENT_ADDRESS, client.to_string()));
     }
-    attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, line.version));
-    let request = Request {
+    attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, version));
+    Request {
         kind: Kind::Service,
         name: Cow::Borrowed(known.unwrap_or("HTTP")),
         attributes,
-        carried: fields.context.carried(),
-        exports: telemetry::is_trace_export(line.method, line.target.path()),
+        carried: fields.carried(),
+        exports: target.is_some_and(|target| telemetry::is_trace_export(method, target.path())),
         correlation: None,
         answered: true,
-    };
-    Some((request, line.asked()))
+    }
 }
 
 /// The values of the headers that are looked at.
 #[derive(Default)]
-struct Fields<'a> {
+pub(in crate::protocol) struct Fields<'a> {
     host: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
     forwarded: Option<&'a [u8]>,
     x_forwarded_for: Option<&'a [u8]>,
     context: Finder,
+    upgrade: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
-    fn keep(&mut self, name: &[u8], value: &'a [u8]) {
+    /// Takes a header, in the order of the request; whoever wants to know of another one is told here.
+    pub(in crate::protocol) fn keep(&mut self, name: &[u8], value: &'a [u8]) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("host") {
             self.host.get_or_insert(value);
@@ -171,8 +224,23 @@ impl<'a> Fields<'a> {
             self.forwarded.get_or_insert(value);
         } else if is("x-forwarded-for") {
             self.x_forwarded_for.get_or_insert(value);
+        } else if is("upgrade") {
+            self.upgrade.get_or_insert(value);
         } else {
             self.context.header(name, value);
+        }
+    }
+
+    /// The trace context in them.
+    pub(in crate::protocol) fn carried(&self) -> Option<Arc<Carried>> {
+        self.context.carried()
+    }
+
+    /// The attributes of the server that `Host` names.
+    pub(in crate::protocol) fn server(&self, attributes: &mut Vec<Attribute>) {
+        if let Some(Authority { host, port, .. }) = self.host.and_then(Authority::read) {
+            attributes.push(Attribute::both(semconv::SERVER_ADDRESS, host.to_owned()));
+            attributes.push(Attribute::both(semconv::SERVER_PORT, i64::from(port.unwrap_or(80))));
         }
     }
 }

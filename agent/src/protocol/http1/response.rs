@@ -39,8 +39,6 @@ pub(super) fn is_prefix(line: &[u8]) -> bool {
 }
 
 /// Reads a head that begins with a status line. `None` if it is no response, or no peer can agree on where it ends.
-///
-/// An interim response has no attributes: they are for the final one.
 pub(super) fn read(head: &[u8], framing: &mut Framing) -> Option<Answer> {
     let mut lines = lines(head);
     let status = status(lines.next()?)?;
@@ -53,14 +51,18 @@ pub(super) fn read(head: &[u8], framing: &mut Framing) -> Option<Answer> {
             upgrade = UPGRADES.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(protocol)).copied().unwrap_or(upgrade);
         }
     }
+    Some(Answer { status, response: of_status(status), upgrade })
+}
+
+/// What any version of HTTP says by a status. An interim response has no attributes: they are for the final one.
+pub(in crate::protocol) fn of_status(status: u16) -> Response {
     let interim = status < 200 && status != 101;
     let error = |from| (status >= from).then(|| Cow::Owned(status.to_string()));
-    let response = Response {
+    Response {
         attributes: if interim { Vec::new() } else { vec![Attribute::both(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status))] },
         client_error: error(400),
         server_error: error(500),
-        correlation: None,
         interim,
-    };
-    Some(Answer { status, response, upgrade })
+        ..Response::default()
+    }
 }

@@ -81,7 +81,7 @@ impl Session {
             }
         };
         self.rest = beginning.rest;
-        Ok(Take { used: beginning.used, start: true, head, end: self.rest == 0 })
+        Ok(Take { used: beginning.used, start: true, head, end: self.rest == 0, ..Take::default() })
     }
 
     fn request(&mut self, arguments: &Arguments<'_>, shown: Shown) -> Request {
@@ -135,14 +135,14 @@ impl Session {
         let advance = self.replies.advance(bytes, may_be_subscribed || self.confirmed.is_some())?;
         let response = advance.top.and_then(|top| self.response(top, may_be_subscribed));
         let head = response.map(|response| Box::new(Head::Response(response)));
-        Ok(Take { used: advance.used, start: advance.start, head, end: advance.end })
+        Ok(Take { used: advance.used, start: advance.start, head, end: advance.end, ..Take::default() })
     }
 
     /// The answer to `PSYNC` or `SYNC`: newlines while the snapshot is made, then one line, then no RESP.
     fn replication(&mut self, bytes: &[u8]) -> Result<Take, Stop> {
         let newlines = bytes.iter().take_while(|&&byte| byte == b'\n').count();
         if newlines > 0 {
-            return Ok(Take { used: newlines as u64, start: true, head: None, end: true });
+            return Ok(Take { used: newlines as u64, start: true, head: None, end: true, ..Take::default() });
         }
         let (&kind, rest) = bytes.split_first().ok_or(Stop::More)?;
         let (text, used) = resp::line(rest)?;
@@ -152,7 +152,7 @@ impl Session {
             _ => return Err(Stop::Invalid),
         };
         let head = self.response(top, true).map(|response| Box::new(Head::Response(response)));
-        Ok(Take { used: 1 + used as u64, start: true, head, end: true })
+        Ok(Take { used: 1 + used as u64, start: true, head, end: true, ..Take::default() })
     }
 
     /// What a reply means; `None` if it answers nothing.
