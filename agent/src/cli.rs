@@ -123,8 +123,8 @@ pub struct Watch {
 /// How requests are linked across nodes whose traffic must not be changed.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Links {
-    /// Link requests across nodes by way of this Redis or Valkey: redis://HOST, redis+sentinel://HOST,HOST/MASTER,
-    /// redis-cluster://HOST,HOST; rediss for TLS (or `WIRESPAN_LINKS_STORE`)
+    /// Link requests across nodes by way of this Redis or Valkey: `redis://HOST`, `redis+sentinel://HOST,HOST/MASTER`,
+    /// `redis-cluster://HOST,HOST`; `rediss` for TLS (or `WIRESPAN_LINKS_STORE`)
     #[arg(long, value_name = "URL")]
     pub links_store: Option<String>,
     /// File with the store's password (or `WIRESPAN_LINKS_PASSWORD_FILE`, or the password itself in `WIRESPAN_LINKS_PASSWORD`)

@@ -46,9 +46,13 @@ impl Nodes {
         nodes
     }
 
-    /// An agent for each node.
+    /// An agent for each node, which lets nothing wait for others to leave with.
     fn agents(&self, args: &[&str]) -> [Agent; 3] {
-        self.rigs.each_ref().map(|rig| rig.agent(&[&["--ring", "64"], args].concat()))
+        self.rigs.each_ref().map(|rig| {
+            let mut command = rig.watching(&[&["--ring", "64", "--otlp-file", "-"], args].concat());
+            command.env("OTEL_BSP_SCHEDULE_DELAY", "10");
+            rig.agent_from("agent", command)
+        })
     }
 
     /// Asks the first service for `/PREFIX/0` and so on, from outside of every agent's cgroup.
@@ -66,6 +70,18 @@ impl Nodes {
     fn warm_up(&self) {
         self.load(300, 2, "warm").finish();
         sleep(SETTLED);
+    }
+
+    /// Asks once, and says how long it takes until each agent has told all of its spans.
+    fn time_one(&self, agents: &[Agent; 3]) {
+        let begun = Instant::now();
+        let load = self.load(1, 1, "one");
+        for (agent, count) in agents.iter().zip([2, 2, 1]) {
+            let told = || agent.spans().iter().filter(|span| span.target() == "/one/0").count();
+            wait_until("the request is told", || told() == count);
+            println!("told after {} ms", begun.elapsed().as_millis());
+        }
+        load.finish();
     }
 }
 
@@ -204,6 +220,7 @@ fn chains_of_three_are_whole() {
     let store = Store::start(&nodes.rigs[0], &[]);
     let agents = nodes.agents(&["--links-store", &store.url()]);
     nodes.warm_up();
+    nodes.time_one(&agents);
     let seconds = from_environment("WIRESPAN_NODES_SECONDS", 5);
     let before = ["total_commands_processed", "total_net_input_bytes", "total_net_output_bytes"].map(|name| store.info(name));
     let asked = nodes.load(rate(), seconds, "run").finish();

@@ -4,8 +4,8 @@
 //! told under its key: at first that it is being worked on, then its trace, as soon as that is known. A request whose client is not seen
 //! here asks under its key. Whoever carries the letters is not known here; nothing is sent for a request that carried a header.
 //!
-//! Who waits for how long: a request of which nobody tells anything within half of the bound has a client without an agent, and begins a
-//! trace. It must not take the whole bound for that, because the requests that were made for it wait in their turn on other nodes; they
+//! Who waits for how long: a request of which nobody tells anything within a third of the bound has a client without an agent, and begins
+//! a trace. It must not take the whole bound for that, because the requests that were made for it wait in their turn on other nodes; they
 //! have been told that they are being worked on, and wait for all of it.
 use super::Causality;
 use super::graph::Node;
@@ -19,6 +19,8 @@ use std::net::IpAddr;
 /// How long after its request the other end may still turn out to be on this node: the segment that is on its way to it takes
 /// microseconds, and both ends are told in their order.
 const INTRODUCTION: Nanos = 20_000_000;
+/// Part of the bound after which a request of which nobody has told anything is given up.
+const SIGN_WITHIN: u64 = 3;
 /// Requests that wait for one thing at a time: those that wait longest give up first. As many as there are exchanges.
 const MAX_WAITING: usize = super::MAX_NODES;
 
@@ -117,7 +119,7 @@ pub(super) struct Meetings {
     /// The bound; `None` if there is nobody to ask.
     wait: Option<Nanos>,
     begun: VecDeque<(Nanos, ExchangeId)>,
-    halfway: VecDeque<(Nanos, ExchangeId)>,
+    signs: VecDeque<(Nanos, ExchangeId)>,
     ending: VecDeque<(Nanos, ExchangeId)>,
     letters: Vec<Letter>,
     counters: Counters,
@@ -184,12 +186,12 @@ impl Causality {
     pub(super) fn meet_others(&mut self, now: Nanos) {
         let Some(wait) = self.meetings.wait else { return };
         while let Some(id) = due(&mut self.meetings.begun, now) {
-            self.introduce(id, now.saturating_add(wait / 2));
+            self.introduce(id, now.saturating_add(wait / SIGN_WITHIN));
         }
-        while let Some(id) = due(&mut self.meetings.halfway, now) {
+        while let Some(id) = due(&mut self.meetings.signs, now) {
             match self.graph.get(id).map(|node| &node.meeting) {
                 Some(Meeting::Asking(Some(Sign::Nobody))) => self.end_meeting(id),
-                Some(Meeting::Asking(_)) => self.meetings.ending.push_back((now.saturating_add(wait / 2), id)),
+                Some(Meeting::Asking(_)) => self.meetings.ending.push_back((now.saturating_add(wait - wait / SIGN_WITHIN), id)),
                 _ => {}
             }
         }
@@ -199,7 +201,7 @@ impl Causality {
     }
 
     /// The other end of an exchange has not turned up here.
-    fn introduce(&mut self, id: ExchangeId, halfway: Nanos) {
+    fn introduce(&mut self, id: ExchangeId, sign_until: Nanos) {
         let Some(node) = self.graph.get(id).filter(|node| node.peer.is_none()) else { return };
         let (client, key, pid) = (node.client, node.key, node.thread.map(|thread| thread.pid));
         // A span that is not made is nobody's parent.
@@ -213,7 +215,7 @@ impl Causality {
         } else {
             node.meeting = Meeting::Asking(None);
             self.meetings.letters.push(Letter::Ask { id, key });
-            self.meetings.halfway.push_back((halfway, id));
+            self.meetings.signs.push_back((sign_until, id));
         }
     }
 

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 pub(super) const MAX_LOOKUPS: usize = 32 * 1024;
 /// First pause, which the other agent needs to see the same request and to hand its batch in.
 const FIRST_PAUSE: Duration = Duration::from_millis(40);
-/// Longest pause: what is added to the delay of a request at worst.
+/// Longest pause while nobody has told anything.
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+/// Longest pause after the request was announced: it adds to the delay of all that were made for it, on every node in turn.
+const ANNOUNCED_PAUSE: Duration = Duration::from_millis(100);
 
 /// A question.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,8 +87,10 @@ impl Lookups {
         };
         let is_news = said.is_some() && said != lookup.said;
         lookup.said = said.or(lookup.said);
-        lookup.due = now + lookup.pause;
-        lookup.pause = (lookup.pause * 2).min(LONGEST_PAUSE);
+        let longest = if lookup.said == Some(true) { ANNOUNCED_PAUSE } else { LONGEST_PAUSE };
+        let pause = lookup.pause.min(longest);
+        lookup.due = now + pause;
+        lookup.pause = pause * 2;
         self.heap.push(Reverse(lookup));
         answer.filter(|_| is_news).map(|answer| (id, answer))
     }
@@ -104,14 +108,14 @@ mod tests {
         assert!(lookups.ask(ExchangeId(7), KEY, start, start + Duration::from_millis(1500)));
         let (mut asked, mut news) = (Vec::new(), Vec::new());
         while let Some(now) = lookups.next() {
-            let answer = if asked.len() < 3 { Answer::Nobody } else { Answer::Announced };
+            let answer = if asked.len() < 6 { Answer::Nobody } else { Answer::Announced };
             for lookup in lookups.due(now, 10) {
                 assert_eq!(lookup.key(), KEY);
                 asked.push(now.duration_since(start).as_millis());
                 news.extend(lookups.back(lookup, Some(answer.clone()), now));
             }
         }
-        assert_eq!(asked, [0, 40, 120, 280, 600, 920, 1240]);
+        assert_eq!(asked, [0, 40, 120, 280, 600, 920, 1240, 1340, 1440]);
         assert_eq!(news, [(ExchangeId(7), Answer::Nobody), (ExchangeId(7), Answer::Announced)]);
     }
 

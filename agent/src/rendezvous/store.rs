@@ -113,7 +113,9 @@ impl Store {
     /// All items in one pipeline.
     async fn ask_server(&self, server: &mut MultiplexedConnection, items: &[Item]) -> Result<Vec<Outcome>, StoreError> {
         let mut pipeline = redis::pipe();
-        items.iter().for_each(|item| self.add(item, &mut pipeline));
+        for item in items {
+            self.add(item, &mut pipeline);
+        }
         let replies = server.req_packed_commands(&pipeline, 0, pipeline.len()).await.map_err(StoreError::Batch)?;
         let mut replies = replies.into_iter();
         Ok(items.iter().map(|item| outcome(item, &mut replies)).collect())

@@ -115,18 +115,18 @@ fn answer_of(agent: &Rendezvous, key: WireKey, wanted: impl Fn(&Answer) -> bool)
 
 /// One tells, the other one learns of it.
 fn assert_they_meet(address: &str, password: Option<&Password>) {
-    let [caller, callee] = [(); 2].map(|()| agent(address, password.cloned()));
+    let [client, server] = [(); 2].map(|()| agent(address, password.cloned()));
     // Keys of many slots.
     for seq in 0..20 {
-        tell(&caller, WireKey { seq, ack: 7 }, Some(place(seq as u8 + 1)));
+        tell(&client, WireKey { seq, ack: 7 }, Some(place(seq as u8 + 1)));
     }
     for seq in 0..20 {
-        let answer = answer_of(&callee, WireKey { seq, ack: 7 }, |answer| *answer != Answer::Nobody);
+        let answer = answer_of(&server, WireKey { seq, ack: 7 }, |answer| *answer != Answer::Nobody);
         assert_eq!(answer, Answer::Placed(place(seq as u8 + 1)));
     }
-    assert_eq!([caller.remarks(), callee.remarks()], [(); 2].map(|()| BTreeMap::new()), "{:?}", callee.take_notices());
-    caller.close();
-    callee.close();
+    assert_eq!([client.remarks(), server.remarks()], [(); 2].map(|()| BTreeMap::new()), "{:?}", server.take_notices());
+    client.close();
+    server.close();
 }
 
 #[test]
@@ -178,12 +178,12 @@ fn what_is_told_is_announced_then_placed_and_expires() {
     let dir = Dir::new("life");
     let redis = Redis::start(&dir, free_port(), &[]);
     let address = format!("redis://127.0.0.1:{}", redis.port);
-    let [caller, callee] = [(); 2].map(|()| agent(&address, None));
-    assert_eq!(answer_of(&callee, KEY, |_| true), Answer::Nobody);
-    tell(&caller, KEY, None);
-    assert_eq!(answer_of(&callee, KEY, |answer| *answer != Answer::Nobody), Answer::Announced);
-    tell(&caller, KEY, Some(place(1)));
-    assert_eq!(answer_of(&callee, KEY, |answer| *answer != Answer::Announced), Answer::Placed(place(1)));
+    let [client, server] = [(); 2].map(|()| agent(&address, None));
+    assert_eq!(answer_of(&server, KEY, |_| true), Answer::Nobody);
+    tell(&client, KEY, None);
+    assert_eq!(answer_of(&server, KEY, |answer| *answer != Answer::Nobody), Answer::Announced);
+    tell(&client, KEY, Some(place(1)));
+    assert_eq!(answer_of(&server, KEY, |answer| *answer != Answer::Announced), Answer::Placed(place(1)));
     let life: i64 = redis.cli(&["pttl", "ws1:123456789abcdef0"]).parse().expect("milliseconds");
     assert!((1..=5000).contains(&life), "{life}");
 }
@@ -193,7 +193,7 @@ fn of_two_that_tell_different_things_none_is_believed_whoever_comes_first() {
     let dir = Dir::new("race");
     let redis = Redis::start(&dir, free_port(), &[]);
     let address = format!("redis://127.0.0.1:{}", redis.port);
-    let [one, other, callee] = [(); 3].map(|()| agent(&address, None));
+    let [one, other, server] = [(); 3].map(|()| agent(&address, None));
     for seq in 0..100 {
         let key = WireKey { seq, ack: 0 };
         tell(&one, key, Some(place(1)));
@@ -201,7 +201,7 @@ fn of_two_that_tell_different_things_none_is_believed_whoever_comes_first() {
     }
     until("both have told", || redis.cli(&["hlen", "ws1:0000006300000000"]).eq("2").then_some(()));
     for seq in 0..100 {
-        assert_eq!(answer_of(&callee, WireKey { seq, ack: 0 }, |_| true), Answer::Conflict);
+        assert_eq!(answer_of(&server, WireKey { seq, ack: 0 }, |_| true), Answer::Conflict);
     }
 }
 
@@ -209,16 +209,16 @@ fn of_two_that_tell_different_things_none_is_believed_whoever_comes_first() {
 fn what_others_left_in_the_store_is_no_answer_and_is_counted() {
     let dir = Dir::new("foreign");
     let redis = Redis::start(&dir, free_port(), &[]);
-    let callee = agent(&format!("redis://127.0.0.1:{}", redis.port), None);
+    let server = agent(&format!("redis://127.0.0.1:{}", redis.port), None);
     redis.cli(&["set", "ws1:0000000100000000", "a string"]);
     redis.cli(&["hset", "ws1:0000000200000000", "field", "no place"]);
-    callee.send([1, 2].map(|seq| Letter::Ask { id: ExchangeId(u64::from(seq)), key: WireKey { seq, ack: 0 } }));
-    until("it is counted", || callee.remarks().get("links.foreign").filter(|count| **count >= 4).map(|_| ()));
-    assert_eq!(callee.take_answers(), []);
+    server.send([1, 2].map(|seq| Letter::Ask { id: ExchangeId(u64::from(seq)), key: WireKey { seq, ack: 0 } }));
+    until("it is counted", || server.remarks().get("links.foreign").filter(|count| **count >= 4).map(|_| ()));
+    assert_eq!(server.take_answers(), []);
     redis.cli(&["config", "set", "maxmemory", "1"]);
-    tell(&callee, KEY, None);
-    until("it is counted", || callee.remarks().get("links.refused").copied());
-    let notice = until("it is said", || callee.take_notices().pop());
+    tell(&server, KEY, None);
+    until("it is counted", || server.remarks().get("links.refused").copied());
+    let notice = until("it is said", || server.take_notices().pop());
     assert!(notice.contains(" refuses: OOM "), "{notice}");
 }
 
@@ -228,32 +228,32 @@ fn a_store_that_is_gone_or_frozen_holds_nobody_up_and_is_used_again_when_it_is_b
     let redis = Redis::start(&dir, free_port(), &[]);
     let port = redis.port;
     let address = format!("redis://127.0.0.1:{port}");
-    let [caller, callee] = [(); 2].map(|()| agent(&address, None));
+    let [client, server] = [(); 2].map(|()| agent(&address, None));
     let meet = |seq| {
         let key = WireKey { seq, ack: 1 };
         until("they meet", || {
-            tell(&caller, key, Some(place(9)));
-            callee.send([Letter::Ask { id: ExchangeId(1), key }]);
+            tell(&client, key, Some(place(9)));
+            server.send([Letter::Ask { id: ExchangeId(1), key }]);
             sleep(Duration::from_millis(100));
-            callee.take_answers().into_iter().find(|(_, answer)| *answer == Answer::Placed(place(9)))
+            server.take_answers().into_iter().find(|(_, answer)| *answer == Answer::Placed(place(9)))
         });
     };
     meet(1);
     drop(redis);
     for seq in 0..u32::try_from(2 * MAX_UNTOLD).expect("few") {
-        tell(&caller, WireKey { seq, ack: 2 }, None);
+        tell(&client, WireKey { seq, ack: 2 }, None);
     }
-    let said = until("it is said", || caller.take_notices().pop());
+    let said = until("it is said", || client.take_notices().pop());
     assert!(said.starts_with(&format!("the store for links at 127.0.0.1:{port} cannot be used (")), "{said}");
-    assert!(until("what does not fit is counted", || caller.remarks().get("links.queue_full").copied()) > 0);
-    assert!(until("what is too old is counted", || caller.remarks().get("links.untold").copied()) > 0);
+    assert!(until("what does not fit is counted", || client.remarks().get("links.queue_full").copied()) > 0);
+    assert!(until("what is too old is counted", || client.remarks().get("links.untold").copied()) > 0);
     let redis = Redis::start(&dir, port, &[]);
     meet(2);
-    let said = until("it is said", || caller.take_notices().pop());
+    let said = until("it is said", || client.take_notices().pop());
     assert_eq!(said, format!("the store for links at 127.0.0.1:{port} answers again"));
     redis.signal(rustix::process::Signal::STOP);
-    tell(&caller, KEY, None);
-    until("it is said", || caller.take_notices().pop());
+    tell(&client, KEY, None);
+    until("it is said", || client.take_notices().pop());
     redis.signal(rustix::process::Signal::CONT);
     meet(3);
 }
