@@ -10,6 +10,7 @@ use std::sync::Arc;
 const MAX_PENDING: usize = 16 * 1024;
 
 /// What only connections with messages have. Exchanges are boxed: an idle connection keeps the room of its queues.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Talk {
     protocol: &'static str,
     client: bool,

@@ -5,6 +5,7 @@ use super::framing::Framing;
 use super::head::{LONGEST_METHOD, Version, is_plain, is_token, lines, version};
 use crate::protocol::attribute::Attribute;
 use crate::protocol::context::TraceContext;
+use crate::protocol::grpc::Call;
 use crate::protocol::{Kind, Request, redact};
 use crate::semconv;
 use std::borrow::Cow;
@@ -147,7 +148,11 @@ pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Op
             fields.keep(name, value);
         }
     }
-    let mut request = describe(line.method, Some(&line.target), &fields, line.version, server);
+    let path = if let Target::Origin(path) = line.target { Some(path) } else { None };
+    let mut request = match fields.content_type.and_then(|kind| Call::read(kind, path, None)) {
+        Some(call) => call.request(&fields, line.version),
+        None => describe(line.method, Some(&line.target), &fields, line.version, server),
+    };
     let mut asked = line.asked();
     if asked == Asked::Content && fields.upgrade.is_some_and(is_h2c) {
         asked = Asked::Upgrade;
@@ -199,6 +204,7 @@ pub(in crate::protocol) struct Fields<'a> {
     forwarded: Option<&'a [u8]>,
     x_forwarded_for: Option<&'a [u8]>,
     upgrade: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
     traceparent: Vec<&'a [u8]>,
     tracestate: Vec<&'a [u8]>,
 }
@@ -215,6 +221,8 @@ impl<'a> Fields<'a> {
             self.forwarded.get_or_insert(value);
         } else if is("x-forwarded-for") {
             self.x_forwarded_for.get_or_insert(value);
+        } else if is("content-type") {
+            self.content_type.get_or_insert(value);
         } else if is("upgrade") {
             self.upgrade.get_or_insert(value);
         } else if is("traceparent") && self.traceparent.len() < MOST_VALUES {

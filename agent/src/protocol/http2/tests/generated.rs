@@ -218,7 +218,7 @@ proptest! {
             let Ok(fields) = oracle.decode(&bytes) else { break };
             prop_assert_eq!(hpack::decode(&mut table, &bytes, &mut block), Ok(()));
             let expected: Vec<_> = fields.iter().filter_map(|(name, value)| match Name::of(name) {
-                Name::Kept(name) => Some((name, value.to_vec())),
+                Name::Kept(name) => Some((name, value.clone())),
                 _ => None,
             }).collect();
             let found: Vec<_> = block.iter().map(|(name, value)| (name, value.to_vec())).collect();
