@@ -103,8 +103,8 @@ impl Conversation {
         let opener = if first && talk.client { socket.opener } else { None };
         let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
         let context = request.context.clone().map(Box::new);
-        let (client, port) = (talk.client, socket.local.port());
-        out(Progress::Begun(Begun { id, socket: socket.socket, client, asked, opener, context, port }));
+        let (client, port, shared) = (talk.client, socket.local.port(), talk.many && !talk.pending.is_empty());
+        out(Progress::Begun(Begun { id, socket: socket.socket, client, asked, opener, shared, context, port }));
         let answered = request.answered;
         let exchange = Box::new(Exchange {
             id,

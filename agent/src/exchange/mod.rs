@@ -85,6 +85,8 @@ pub struct Begun {
     pub asked: Point,
     /// Who opened the connection, if this is its first request.
     pub opener: Option<Sender>,
+    /// Other requests of the same connection are unanswered, whose answers may come before its own.
+    pub shared: bool,
     /// Trace context in the request.
     pub context: Option<Box<TraceContext>>,
     /// This end's port.
