@@ -274,14 +274,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 fn streams_of_one_connection_are_spans_of_their_own_with_their_own_times() {
     let mut world = World::new();
     let conn = world.connect(thread(CURL, 1), 80);
-    world.ask(thread(CURL, 1), conn, [PREFACE, &ask(1, b'a'), &ask(3, b'b')].concat());
+    world.ask(thread(CURL, 1), conn, &[PREFACE, &ask(1, b'a'), &ask(3, b'b')].concat());
     world.take(thread(API, 1), conn);
-    world.ask(thread(CURL, 1), conn, ask(5, b'c'));
-    world.answer(thread(API, 1), conn, [ok(3), frame(0, 1, 3, b"b")].concat());
-    world.answer(thread(API, 1), conn, [ok(1), frame(0, 0, 1, b"a")].concat());
+    world.ask(thread(CURL, 1), conn, &ask(5, b'c'));
+    world.answer(thread(API, 1), conn, &[ok(3), frame(0, 1, 3, b"b")].concat());
+    world.answer(thread(API, 1), conn, &[ok(1), frame(0, 0, 1, b"a")].concat());
     // The client gives one up and the server another.
-    world.ask(thread(CURL, 1), conn, frame(3, 0, 5, &[0, 0, 0, 8]));
-    world.answer(thread(API, 1), conn, frame(3, 0, 1, &[0, 0, 0, 2]));
+    world.ask(thread(CURL, 1), conn, &frame(3, 0, 5, &[0, 0, 0, 8]));
+    world.answer(thread(API, 1), conn, &frame(3, 0, 1, &[0, 0, 0, 2]));
     world.receive(thread(CURL, 1), conn);
     world.close(conn, End::Finished);
     let spans = world.end();
@@ -303,11 +303,11 @@ fn streams_of_one_connection_are_spans_of_their_own_with_their_own_times() {
 fn a_response_whose_end_was_lost_is_told_and_does_not_hold_up_the_next_one() {
     let mut world = World::new();
     let conn = world.connect(thread(CURL, 1), 80);
-    world.ask(thread(CURL, 1), conn, [PREFACE, &ask(1, b'a')].concat());
+    world.ask(thread(CURL, 1), conn, &[PREFACE, &ask(1, b'a')].concat());
     world.answer_partly_seen(thread(API, 1), conn, &[ok(1), frame(0, 0, 1, b"aaaa")].concat(), 100_000);
-    world.ask(thread(CURL, 1), conn, ask(3, b'b'));
+    world.ask(thread(CURL, 1), conn, &ask(3, b'b'));
     // It begins with the end of what was lost.
-    world.answer(thread(API, 1), conn, [&b"aaaaaaaaaaaa"[..], &ok(3), &frame(0, 1, 3, b"b")].concat());
+    world.answer(thread(API, 1), conn, &[&b"aaaaaaaaaaaa"[..], &ok(3), &frame(0, 1, 3, b"b")].concat());
     world.pass(500_000_000);
     assert_eq!(world.spans.len(), 2);
     world.pass(1_500_000_000);
@@ -329,11 +329,11 @@ fn a_call_among_others_on_one_connection_has_no_proof_of_its_caller() {
     let upstream = world.connect(first, 81);
     world.serve(one, "/warm", first, |world| world.serve(two, "/up", second, |_| ()));
     world.serve(one, "/one", first, |world| {
-        world.ask(first, upstream, [PREFACE, &ask(1, b'a')].concat());
+        world.ask(first, upstream, &[PREFACE, &ask(1, b'a')].concat());
         world.serve(two, "/two", second, |world| {
-            world.ask(second, upstream, ask(3, b'b'));
+            world.ask(second, upstream, &ask(3, b'b'));
             world.take(thread(STOCK, 1), upstream);
-            world.answer(thread(STOCK, 1), upstream, [ok(3), frame(0, 1, 3, b"b"), ok(1), frame(0, 1, 1, b"a")].concat());
+            world.answer(thread(STOCK, 1), upstream, &[ok(3), frame(0, 1, 3, b"b"), ok(1), frame(0, 1, 1, b"a")].concat());
             // One thread reads for both.
             world.receive(first, upstream);
         });

@@ -88,13 +88,13 @@ impl World {
     }
 
     /// `by` sends from the client's end.
-    pub fn ask(&mut self, by: Thread, conn: Conn, bytes: impl AsRef<[u8]>) {
+    pub fn ask(&mut self, by: Thread, conn: Conn, bytes: &(impl AsRef<[u8]> + ?Sized)) {
         let bytes = bytes.as_ref();
         self.send(by, conn, bytes, bytes.len(), true);
     }
 
     /// `by` sends from the server's end.
-    pub fn answer(&mut self, by: Thread, conn: Conn, bytes: impl AsRef<[u8]>) {
+    pub fn answer(&mut self, by: Thread, conn: Conn, bytes: &(impl AsRef<[u8]> + ?Sized)) {
         let bytes = bytes.as_ref();
         self.send(by, conn, bytes, bytes.len(), false);
     }
