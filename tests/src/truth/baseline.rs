@@ -228,7 +228,8 @@ mod tests {
             comm: [0; 16],
         };
         let attributes = vec![Attribute::both(URL_PATH, path.to_owned())];
-        let request = Request { kind: Kind::Service, name: "".into(), attributes, carried: None, exports: false, correlation: None, answered: true };
+        let request =
+            Request { kind: Kind::Service, name: "".into(), attributes, carried: None, exports: false, correlation: None, answered: true };
         let exchange = Exchange {
             id,
             opened: Arc::new(opened),
