@@ -228,7 +228,7 @@ fn chains_of_three_are_whole() {
     let after = ["total_commands_processed", "total_net_input_bytes", "total_net_output_bytes"].map(|name| store.info(name));
     let each: Vec<f64> = before.iter().zip(after).map(|(before, after)| (after - before) as f64 / asked as f64).collect();
     println!("store: {:.2} commands, {:.0} bytes in and {:.0} out for a chain of three requests", each[0], each[1], each[2]);
-    println!("{}", store.cli(&["info", "commandstats"]));
+    println!("{}{}", store.cli(&["info", "commandstats"]), store.cli(&["info", "cpu"]));
     let runs = agents.map(Agent::stop);
     runs.iter().for_each(|run| println!("{}", remarks(run)));
     let score = Score::of(&runs, "run");

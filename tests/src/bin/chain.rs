@@ -21,7 +21,10 @@ fn main() -> Result<()> {
     match words[1..] {
         ["serve", port] => serve(port, None),
         ["serve", port, next] => serve(port, Some(next)),
-        ["load", to, rate, seconds, connections, prefix] => load(to, number(rate), number(seconds), number(connections), prefix),
+        ["load", to, rate, seconds, connections, prefix] => {
+            load(to, number(rate), number(seconds), number(connections), prefix);
+            Ok(())
+        }
         _ => Err(std::io::Error::other("chain serve PORT [NEXT] | chain load TO RATE SECONDS CONNECTIONS PREFIX")),
     }
 }
@@ -86,7 +89,7 @@ fn read_to(stream: &mut TcpStream, buffer: &mut [u8], end: &[u8]) -> Result<usiz
     Ok(length)
 }
 
-fn load(to: &str, rate: u64, seconds: u64, connections: u64, prefix: &str) -> Result<()> {
+fn load(to: &str, rate: u64, seconds: u64, connections: u64, prefix: &str) {
     let (begun, next, answered) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0));
     let all = rate * seconds;
     thread::scope(|scope| {
@@ -107,5 +110,4 @@ fn load(to: &str, rate: u64, seconds: u64, connections: u64, prefix: &str) -> Re
         }
     });
     println!("{} {:.3}", answered.load(Ordering::Relaxed), begun.elapsed().as_secs_f64());
-    Ok(())
 }
