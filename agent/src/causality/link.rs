@@ -17,6 +17,8 @@ pub enum Evidence {
     Thread,
     /// The loop that sent the call had read the request in the same round.
     Loop,
+    /// The agent at the other end of the connection told of it.
+    Rendezvous,
     /// None.
     None(Reason),
 }
@@ -89,6 +91,7 @@ impl Evidence {
         match self {
             Self::Header(format) => format!("header:{}", format.name()).into(),
             Self::Wire => "wire".into(),
+            Self::Rendezvous => "rendezvous".into(),
             Self::Connect => "connect".into(),
             Self::Thread => "thread".into(),
             Self::Loop => "loop".into(),
@@ -190,12 +193,14 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Connect, Header, Loop, Thread, Wire};
+        use Evidence::{Connect, Header, Loop, Rendezvous, Thread, Wire};
         use Reason::{Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
         let evidence =
-            [Header(Format::TraceContext), Wire, Connect, Thread, Loop, Evidence::None(Reason::Root)].map(|evidence| match evidence {
-                Header(_) => "header:FORMAT".to_owned(),
-                Wire | Connect | Thread | Loop | Evidence::None(_) => evidence.name().into_owned(),
+            [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Evidence::None(Reason::Root)].map(|evidence| {
+                match evidence {
+                    Header(_) => "header:FORMAT".to_owned(),
+                    Wire | Rendezvous | Connect | Thread | Loop | Evidence::None(_) => evidence.name().into_owned(),
+                }
             });
         assert_eq!(documented("## `wirespan.link`"), evidence);
         let reasons =

@@ -8,6 +8,7 @@ pub mod class;
 mod graph;
 pub mod ids;
 pub mod link;
+pub mod meeting;
 mod nodes;
 pub mod policy;
 mod rules;
@@ -21,6 +22,7 @@ use class::{Habit, Process};
 use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
+use meeting::{Answer, Meeting, Meetings};
 use policy::{Header, Policy, Sdk};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -110,6 +112,7 @@ pub struct Causality {
     unfinished: FxHashMap<u16, Vec<ExchangeId>>,
     /// Traces named by requests that are not believed, by the number of these requests: a proxy may hand on what they carry.
     distrusted: FxHashMap<[u8; 16], u32>,
+    meetings: Meetings,
     retry: Vec<ExchangeId>,
 }
 
@@ -129,6 +132,7 @@ impl Causality {
             told: VecDeque::new(),
             unfinished: FxHashMap::default(),
             distrusted: FxHashMap::default(),
+            meetings: Meetings::default(),
             retry: Vec::new(),
         }
     }
@@ -200,8 +204,15 @@ impl Causality {
         self.settle(out);
     }
 
+    /// Takes what other nodes say of an exchange that [`meeting::Letter::Ask`] named.
+    pub fn answer(&mut self, id: ExchangeId, answer: Answer, out: &mut dyn FnMut(Verdict)) {
+        self.answered(id, answer);
+        self.settle(out);
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Nanos, out: &mut dyn FnMut(Verdict)) {
+        self.meet_others(now);
         while self.peers_due.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, id)) = self.peers_due.pop_front().filter(|(_, id)| self.graph.is_open(*id)) {
                 self.waited(id, Waited::ForPeer);
@@ -275,9 +286,13 @@ impl Causality {
             link: None,
             distrusted,
             told: None,
+            meeting: Meeting::None,
             waiters: Vec::new(),
             exchange: None,
         };
+        if node.header.is_none() {
+            self.meetings.begin(id, asked.at, client_address);
+        }
         self.graph.add(id, node);
         if !client {
             self.unfinished.entry(port).or_default().push(id);
@@ -378,6 +393,9 @@ impl Causality {
         let link = if node.client { self.link_call(id) } else { self.link_request(id) };
         if let (Some(mut link), Some(node)) = (link, self.graph.get_mut(id)) {
             link.conflict = node.header.iter().flat_map(|header| &header.others).map(|other| other.format).collect();
+            if node.meeting == Meeting::Told {
+                self.meetings.placed(node.key, &link);
+            }
             node.link = Some(link);
             let mut waiters = std::mem::take(&mut node.waiters);
             if let Some(peer) = node.peer {

@@ -1,6 +1,7 @@
 //! What the commands do: open a source, run the pipeline, end with the accounting. The thin shell around the pure stages.
 mod capture;
 mod doctor;
+mod links;
 mod live;
 mod policy;
 mod recording;
