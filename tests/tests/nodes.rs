@@ -230,10 +230,12 @@ fn chains_of_three_are_whole() {
     println!("store: {:.2} commands, {:.0} bytes in and {:.0} out for a chain of three requests", each[0], each[1], each[2]);
     println!("{}{}", store.cli(&["info", "commandstats"]), store.cli(&["info", "cpu"]));
     let runs = agents.map(Agent::stop);
-    runs.iter().for_each(|run| println!("{}", remarks(run)));
-    let score = Score::of(&runs, "run");
-    assert_eq!((asked, score.traces, score.wrong), ((rate() * seconds) as usize, asked, 0));
-    assert!(score.whole * 1000 >= asked * 999, "{score:?}");
+    for run in &runs {
+        println!("{}", remarks(run));
+    }
+    let found = Score::of(&runs, "run");
+    assert_eq!((asked, found.traces, found.wrong), ((rate() * seconds) as usize, asked, 0));
+    assert!(found.whole * 1000 >= asked * 999, "{found:?}");
 }
 
 #[test]
@@ -254,17 +256,19 @@ fn a_store_that_dies_and_returns_costs_links_while_it_is_away_and_no_span() {
     let asked = load.finish();
     sleep(SETTLED);
     let runs = agents.map(Agent::stop);
-    runs.iter().for_each(|run| println!("{}", remarks(run)));
-    let score = Score::of(&runs, "run");
+    for run in &runs {
+        println!("{}", remarks(run));
+    }
+    let found = Score::of(&runs, "run");
     let count = u64::from(rate * part);
-    let parts = [0, 1, 2, 3].map(|number| score.whole_between(number * count, (number + 1) * count));
+    let parts = [0, 1, 2, 3].map(|number| found.whole_between(number * count, (number + 1) * count));
     println!("whole before, while it is away, while links resume, after: {parts:?}");
-    assert_eq!((score.traces, score.wrong), (asked, 0));
-    assert_eq!(score.links.values().sum::<usize>(), 5 * asked, "every span");
+    assert_eq!((found.traces, found.wrong), (asked, 0));
+    assert_eq!(found.links.values().sum::<usize>(), 5 * asked, "every span");
     assert!(parts[3].0 * 1000 >= parts[3].1 * 999, "{parts:?}");
     // What is found no more is counted as what it is.
     for (run, node) in runs.iter().zip(1..) {
-        let unanswered = score.links.get(&format!("{node} server none:timeout")).copied().unwrap_or(0);
+        let unanswered = found.links.get(&format!("{node} server none:timeout")).copied().unwrap_or(0);
         assert!(unanswered > 0 && remarks(run).contains("links.unanswered"), "{node}: {}", remarks(run));
         assert!(run.messages.contains("cannot be used") && run.messages.contains("answers again"), "{}", run.messages);
     }
@@ -295,9 +299,9 @@ fn no_byte_on_the_wire_differs_with_agents_and_a_store_and_tls_and_a_password_wo
     let with = exchange("same");
     sleep(SETTLED);
     let runs = agents.map(Agent::stop);
-    let score = Score::of(&runs, "same");
-    assert!(runs.iter().all(|run| !run.messages.contains("let me in") && !run.messages.contains("cannot be used")), "{:?}", runs);
-    assert_eq!((without.each_ref().map(Vec::len), score.traces, score.wrong), ([40, 20], 10, 0));
+    let found = Score::of(&runs, "same");
+    assert!(runs.iter().all(|run| !run.messages.contains("let me in") && !run.messages.contains("cannot be used")), "{runs:?}");
+    assert_eq!((without.each_ref().map(Vec::len), found.traces, found.wrong), ([40, 20], 10, 0));
     assert_eq!(with, without);
 }
 
