@@ -23,6 +23,7 @@ use crate::enrich::process::ProcessInfo;
 use crate::enrich::span::Span;
 use crate::flow::DropCause;
 use crate::selection::Selection;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use wirespan_abi::Verdict as SocketVerdict;
 
@@ -89,6 +90,14 @@ impl Pipeline {
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.teller.skipped()
+    }
+
+    /// Spans made, without those that were not, by the evidence of their links, as [`Evidence::counted`] names it.
+    ///
+    /// [`Evidence::counted`]: crate::causality::link::Evidence::counted
+    #[must_use]
+    pub fn links(&self) -> BTreeMap<Cow<'static, str>, u64> {
+        self.teller.links().iter().map(|(evidence, count)| (evidence.counted(), *count)).collect()
     }
 
     /// Tells what was recorded of a process.

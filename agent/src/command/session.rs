@@ -141,7 +141,7 @@ impl Session {
     pub(super) fn accounting(&self, records: Tally) -> Accounting {
         let exported = self.export.counters();
         let spans = spans(&self.pipeline, exported);
-        Accounting { records, spans, remarks: self.pipeline.remarks() }
+        Accounting { records, spans, links: self.pipeline.links(), remarks: self.pipeline.remarks() }
     }
 
     /// Tells everything that is left, closes the outputs and prints the accounting.

@@ -153,6 +153,8 @@ fn a_process_that_traces_itself_is_skipped_and_its_callee_hangs_under_its_sdks_s
     world.pass(500_000_000);
     // The export's client, the request's server, the call's client.
     assert_eq!(world.remarks(), (BTreeMap::new(), 3));
+    let links = [("header:tracecontext", 2), ("none:sdk", 1)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(world.links(), BTreeMap::from(links));
     let spans = world.end();
     assert_eq!(place(client(&spans, "/a")), at(trace(1), span_id(2), "header:tracecontext"));
     assert_eq!(place(server(&spans, "/stock")), at(trace(1), span_id(3), "header:tracecontext"));

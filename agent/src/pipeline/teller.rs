@@ -2,6 +2,7 @@
 use super::listener::Heard;
 use crate::capture::event::{Process, Sender, Thread};
 use crate::causality::class::Habit;
+use crate::causality::link::Evidence;
 use crate::causality::policy::{BaggageKey, Policy};
 use crate::causality::{self, Causality, Verdict};
 use crate::enrich::build;
@@ -10,6 +11,7 @@ use crate::enrich::span::{Resource, Span};
 use crate::exchange::{self, Exchanges, Progress};
 use crate::flow::Signal;
 use crate::selection::Selection;
+use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -33,11 +35,13 @@ struct Builder {
     spans: u64,
     /// Of these, those that were not made, because their processes trace themselves.
     skipped: u64,
+    /// The others by the evidence of their links.
+    links: FxHashMap<Evidence, u64>,
 }
 
 impl Teller {
     pub(super) fn new(directory: Directory, selection: Selection, policy: Policy, reads: bool) -> Self {
-        let builder = Builder { directory, selection, baggage: policy.baggage.clone(), spans: 0, skipped: 0 };
+        let builder = Builder { directory, selection, baggage: policy.baggage.clone(), spans: 0, skipped: 0, links: FxHashMap::default() };
         Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(policy, reads), builder } }
     }
 
@@ -78,6 +82,10 @@ impl Teller {
 
     pub(super) fn skipped(&self) -> u64 {
         self.linker.builder.skipped
+    }
+
+    pub(super) fn links(&self) -> &FxHashMap<Evidence, u64> {
+        &self.linker.builder.links
     }
 
     pub(super) fn counters(&self) -> (exchange::Counters, causality::Counters) {
@@ -124,7 +132,7 @@ impl Linker {
 
 impl Builder {
     fn verdict(&mut self, verdict: Verdict, each: &mut dyn FnMut(Span)) {
-        let (span, pid) = match verdict {
+        let (span, pid, evidence) = match verdict {
             Verdict::Merged(_) => return,
             Verdict::Skipped(pid) => {
                 let wanted = u64::from(self.selection.wants_span(pid));
@@ -135,18 +143,20 @@ impl Builder {
             Verdict::Linked(mut linked) => {
                 build::record_baggage(&mut linked.exchange.request, &self.baggage);
                 let (opened, client, pid) = (Arc::clone(&linked.exchange.opened), linked.exchange.client, linked.pid);
+                let evidence = linked.link.evidence;
                 let resource = self.resource(pid, opened.local, client);
                 let peer = linked.peer.map(|peer| self.resource(peer.pid, opened.remote, !client).service().to_owned());
-                (build::exchange_span(*linked, resource, peer, |at| self.directory.clock(at)), pid)
+                (build::exchange_span(*linked, resource, peer, |at| self.directory.clock(at)), pid, evidence)
             }
             Verdict::ConnectFailed { opened, closed, link } => {
                 let pid = opened.opener.map(|opener| opener.thread.pid);
-                let resource = self.resource(pid, opened.local, true);
-                (build::failed_connect_span(&opened, &closed, link, resource, |at| self.directory.clock(at)), pid)
+                let (resource, evidence) = (self.resource(pid, opened.local, true), link.evidence);
+                (build::failed_connect_span(&opened, &closed, link, resource, |at| self.directory.clock(at)), pid, evidence)
             }
         };
         if self.selection.wants_span(pid) {
             self.spans += 1;
+            *self.links.entry(evidence).or_default() += 1;
             each(span);
         }
     }

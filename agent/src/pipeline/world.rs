@@ -215,6 +215,11 @@ impl World {
         (self.pipeline.remarks(), self.pipeline.skipped())
     }
 
+    /// Spans so far by how their links were found.
+    pub fn links(&self) -> BTreeMap<String, u64> {
+        self.pipeline.links().into_iter().map(|(name, count)| (name.into_owned(), count)).collect()
+    }
+
     /// Everything that is left is told.
     pub fn end(mut self) -> Vec<Span> {
         let spans = &mut self.spans;
