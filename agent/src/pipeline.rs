@@ -10,6 +10,8 @@ mod teller;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tunnels;
+#[cfg(test)]
 mod world;
 
 pub use listener::{Heard, Listener};

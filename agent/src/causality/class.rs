@@ -55,6 +55,8 @@ pub(super) struct Process {
     pub(super) habit: Habit,
     /// It has exported spans of its own.
     pub(super) sdk: bool,
+    /// It has sent what it had just read.
+    pub(super) hands_on: bool,
     /// Ports on which it has answered.
     pub(super) ports: Vec<u16>,
     answered: u32,

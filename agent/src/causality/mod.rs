@@ -11,6 +11,7 @@ pub mod link;
 mod nodes;
 pub mod policy;
 mod rules;
+mod tunnel;
 
 use crate::capture::event::{Closed, Nanos, Opened, Sender, SocketId, Thread};
 use crate::exchange::{Begun, Exchange, ExchangeId, Progress};
@@ -25,6 +26,7 @@ use policy::{Header, Policy, Sdk};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use tunnel::Tunnels;
 
 /// How long after its request a server's exchange waits for its client's end to show up, and a client's for its server's to finish.
 const PEER_WAIT: Nanos = 200_000_000;
@@ -110,6 +112,7 @@ pub struct Causality {
     unfinished: FxHashMap<u16, Vec<ExchangeId>>,
     /// Traces named by requests that are not believed, by the number of these requests: a proxy may hand on what they carry.
     distrusted: FxHashMap<[u8; 16], u32>,
+    tunnels: Tunnels,
     retry: Vec<ExchangeId>,
 }
 
@@ -129,6 +132,7 @@ impl Causality {
             told: VecDeque::new(),
             unfinished: FxHashMap::default(),
             distrusted: FxHashMap::default(),
+            tunnels: Tunnels::default(),
             retry: Vec::new(),
         }
     }
@@ -244,7 +248,7 @@ impl Causality {
     }
 
     fn begin(&mut self, begun: Begun) {
-        let Begun { id, socket, client, asked, opener, carried, exports, port, client_address } = begun;
+        let Begun { id, socket, client, asked, opener, kind, content, carried, exports, port, client_address } = begun;
         let caller = asked.sender.or(opener).filter(|_| client);
         if let Some(caller) = caller.filter(|_| exports) {
             self.processes.entry(caller.thread.pid).or_default().sdk = true;
@@ -256,6 +260,8 @@ impl Causality {
             client,
             key: WireKey::from(asked),
             socket,
+            content,
+            database: kind == Kind::Database,
             port,
             asked: asked.into(),
             header,
@@ -277,8 +283,11 @@ impl Causality {
             exchange: None,
         };
         self.graph.add(id, node);
-        if !client {
+        if client {
+            self.note_tunnel(id);
+        } else {
             self.unfinished.entry(port).or_default().push(id);
+            self.tunnels.began(id, content, socket);
         }
         self.peers_due.push_back((asked.at.saturating_add(PEER_WAIT), id));
         if let Some(peer) = self.graph.get(id).and_then(|node| node.peer) {
@@ -308,7 +317,7 @@ impl Causality {
         node.over = over;
         node.answered = exchange.answered.map(Into::into).or(node.answered);
         node.read = exchange.read.map(|read| (read.at, read.thread));
-        let client = node.client;
+        let (client, content) = (node.client, node.content);
         let (asked, socket, port, read) = (node.asked.at, node.socket, node.port, node.read);
         let answer = exchange.answered;
         if !client {
@@ -321,6 +330,7 @@ impl Causality {
         self.retry.push(id);
         self.holds_due.push_back((over.saturating_add(MAX_HOLD), id));
         if !client {
+            self.tunnels.ended(id, content);
             self.served(id, socket, port, asked, over, read, thread, answer.as_ref());
         }
     }
@@ -377,6 +387,7 @@ impl Causality {
         if let (Some(mut link), Some(node)) = (link, self.graph.get_mut(id)) {
             link.conflict = node.header.iter().flat_map(|header| &header.others).map(|other| other.format).collect();
             node.link = Some(link);
+            self.tunnels.forget(id);
             let mut waiters = std::mem::take(&mut node.waiters);
             if let Some(peer) = node.peer {
                 waiters.push(peer);
@@ -395,12 +406,12 @@ impl Causality {
     /// Tells an exchange that is over and has its link.
     fn try_tell(&mut self, id: ExchangeId, out: &mut dyn FnMut(Verdict)) {
         let Some(node) = self.graph.get(id) else { return };
-        let (Some(exchange), Some(link)) = (&node.exchange, &node.link) else { return };
+        let (true, Some(link)) = (node.exchange.is_some(), &node.link) else { return };
         let peer = node.peer.and_then(|peer| self.graph.get(peer));
         if node.client && node.waited == Waited::Briefly && peer.is_some_and(|server| !server.done) {
             return;
         }
-        let merged = !node.client && peer.is_some() && exchange.request.kind == Kind::Database;
+        let merged = !node.client && peer.is_some() && node.database;
         let pid = node.thread.or(node.read.map(|(_, thread)| thread)).map(|thread| thread.pid);
         let peer = peer.map(|peer| Peer {
             pid: peer.thread.map(|thread| thread.pid),
@@ -438,8 +449,12 @@ impl Causality {
 
     fn drop_node(&mut self, id: ExchangeId) {
         let Some(Forgotten { mut waiters, unfinished, distrusted }) = self.graph.remove(id) else { return };
-        if let Some(ids) = unfinished.and_then(|port| self.unfinished.get_mut(&port)) {
-            ids.retain(|other| *other != id);
+        self.tunnels.forget(id);
+        if let Some((port, content)) = unfinished {
+            self.tunnels.ended(id, content);
+            if let Some(ids) = self.unfinished.get_mut(&port) {
+                ids.retain(|other| *other != id);
+            }
         }
         if let Some(trace_id) = distrusted
             && let Some(count) = self.distrusted.get_mut(&trace_id)
