@@ -1,7 +1,7 @@
 """gRPC as Python's library speaks it, without generated code: messages are bytes.
 
 calls.py PORT            a server with a method of each kind
-calls.py PORT call       calls each of them once, in order, on one connection
+calls.py PORT call       calls each of them once, in order, on one connection; with a further `large`, gets a megabyte in between
 """
 import sys
 import time
@@ -33,13 +33,14 @@ def serve(port):
     server.wait_for_termination()
 
 
-def call(port):
+def call(port, large):
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         name = lambda method: f"/{SERVICE}/{method}"
         say = lambda method, code: print(method, code.name)
         channel.unary_unary(name("Unary"))(b"please")
         list(channel.unary_stream(name("Down"))(b"please"))
-        channel.unary_unary(name("Large"))(b"please")
+        if large:
+            channel.unary_unary(name("Large"))(b"please")
         channel.stream_unary(name("Up"))(iter([b"1", b"2", b"3" * 50_000, b"4"]))
         list(channel.stream_stream(name("Both"))(iter([b"1", b"2"])))
         for method, timeout in [("Refused", None), ("Missing", None), ("Slow", 0.2)]:
@@ -54,6 +55,6 @@ def call(port):
 
 
 if len(sys.argv) > 2:
-    call(sys.argv[1])
+    call(sys.argv[1], "large" in sys.argv)
 else:
     serve(sys.argv[1])

@@ -1,6 +1,6 @@
 """A service with an OpenTelemetry SDK of its own, which asks the stock service.
 
-Arguments: own port, port of the stock service, URL that spans are exported to.
+Arguments: own port, port of the stock service, URL that spans are exported to: over HTTP if it has a path, else over gRPC.
 """
 import os
 import socketserver
@@ -11,7 +11,8 @@ import wsgiref.simple_server
 os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http"
 
 from opentelemetry import trace  # noqa: E402
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: E402
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter  # noqa: E402
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter  # noqa: E402
 from opentelemetry.instrumentation.urllib import URLLibInstrumentor  # noqa: E402
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware  # noqa: E402
 from opentelemetry.sdk.resources import Resource  # noqa: E402
@@ -21,7 +22,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: E402
 PORT, STOCK, COLLECTOR = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 provider = TracerProvider(resource=Resource.create({"service.name": "sdk"}))
-provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=COLLECTOR), schedule_delay_millis=50))
+exporter = HttpExporter(endpoint=COLLECTOR) if COLLECTOR.endswith("/v1/traces") else GrpcExporter(endpoint=COLLECTOR, insecure=True)
+provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=50))
 trace.set_tracer_provider(provider)
 URLLibInstrumentor().instrument()
 

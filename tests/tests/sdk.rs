@@ -21,14 +21,13 @@ struct Told {
 }
 
 /// curl, whose header continues a trace, asks the traced service, which asks the stock; the service is known by an export before that.
-fn order(sdk: &[&str]) -> Told {
+fn order(sdk: &[&str], export: fn(&Collector) -> String) -> Told {
     let rig = Rig::new();
     let mut collector = Collector::prepare(&rig);
     collector.start();
     let stock = servers::script(&rig, PYTHON, "stock.py", &[]);
     let python = python::with_opentelemetry().display().to_string();
-    let export = format!("{}/v1/traces", collector.http());
-    let traced = servers::script(&rig, &python, "traced.py", &[&stock.port.to_string(), &export]);
+    let traced = servers::script(&rig, &python, "traced.py", &[&stock.port.to_string(), &export(&collector)]);
     let agent = rig.agent(sdk);
     rig.curl(&traced.url("/order/1"));
     wait_until("the SDK has exported its spans", || collector.received() == 2);
@@ -39,6 +38,10 @@ fn order(sdk: &[&str]) -> Told {
     let all = run.spans.iter().cloned().chain(collector.stop());
     let trace = all.filter(|span| span.trace == TRACE).collect();
     Told { run, trace }
+}
+
+fn over_http(collector: &Collector) -> String {
+    format!("{}/v1/traces", collector.http())
 }
 
 /// Each span's parent is in the trace, or the one that curl's header names.
@@ -54,7 +57,7 @@ fn assert_whole(trace: &[Span]) {
 
 #[test]
 fn a_skipped_service_tells_of_itself_and_the_trace_is_whole() {
-    let Told { run, trace } = order(&[]);
+    let Told { run, trace } = order(&[], over_http);
     assert_whole(&trace);
     let expected = "… client curl GET /order/7 200 header:tracecontext
 … server sdk GET /order/7 200
@@ -68,8 +71,16 @@ fn a_skipped_service_tells_of_itself_and_the_trace_is_whole() {
 }
 
 #[test]
+fn a_service_that_exports_over_grpc_is_skipped_too() {
+    let Told { run, trace } = order(&[], Collector::grpc);
+    assert_whole(&trace);
+    assert_eq!(trace.len(), 4, "{}", tree(&trace));
+    assert!(run.accounting.spans_dropped.get("sdk").is_some_and(|count| *count >= 3), "{:?}", run.accounting);
+}
+
+#[test]
 fn a_joined_service_has_spans_of_both_and_the_trace_is_whole() {
-    let Told { run, trace } = order(&["--sdk", "join"]);
+    let Told { run, trace } = order(&["--sdk", "join"], over_http);
     assert_whole(&trace);
     let expected = "… client curl GET /order/7 200 header:tracecontext
   server traced GET /order/7 200 wire

@@ -37,6 +37,14 @@ pub(super) enum Forward {
 }
 
 impl Forward {
+    /// The same, or with a reason to doubt it.
+    pub(super) fn doubted(self, doubt: bool) -> Self {
+        match self {
+            Self::Owner(candidate) => Self::Owner(Candidate { ambiguous: candidate.ambiguous || doubt, ..candidate }),
+            other => other,
+        }
+    }
+
     pub(super) fn candidate(self) -> Option<Candidate> {
         match self {
             Self::Owner(candidate) => Some(candidate),
@@ -102,6 +110,8 @@ pub(super) struct Node {
     pub(super) thread: Option<Thread>,
     /// What the caller was at when it sent the call.
     pub(super) sent: Forward,
+    /// It began while others on its connection were unanswered, whose answers may come first.
+    pub(super) shared: bool,
     /// For the first call of a connection: what the caller was at when it connected.
     pub(super) connected: Option<Forward>,
     pub(super) read: Option<(Nanos, Thread)>,

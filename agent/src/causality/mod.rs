@@ -248,7 +248,7 @@ impl Causality {
     }
 
     fn begin(&mut self, begun: Begun) {
-        let Begun { id, socket, client, asked, opener, kind, content, carried, exports, port, client_address } = begun;
+        let Begun { id, socket, client, asked, opener, shared, kind, content, carried, exports, port, client_address } = begun;
         let caller = asked.sender.or(opener).filter(|_| client);
         if let Some(caller) = caller.filter(|_| exports) {
             self.processes.entry(caller.thread.pid).or_default().sdk = true;
@@ -268,7 +268,9 @@ impl Causality {
             answered: None,
             thread: caller.map(|caller| caller.thread),
             last_read: caller.and_then(|caller| caller.last_read),
-            sent: caller.map_or(Forward::Nothing, |caller| self.forward(&caller, asked.at)),
+            // One thread may write the frames of several, and read their answers.
+            sent: caller.map_or(Forward::Nothing, |caller| self.forward(&caller, asked.at)).doubted(shared),
+            shared,
             connected: opener.map(|opener| self.forward(&opener, asked.at)),
             backward: None,
             read: None,
@@ -302,7 +304,7 @@ impl Causality {
         let forward = match found {
             None if at.saturating_sub(read.at) < MEMORY => Forward::Unseen,
             None => Forward::Nothing,
-            Some((_, _, node)) if node.client => node.connected.unwrap_or(node.sent),
+            Some((_, _, node)) if node.client => node.connected.unwrap_or(node.sent).doubted(node.shared),
             Some((owner, ambiguous, _)) => Forward::Owner(Candidate { owner, ambiguous }),
         };
         let over = forward.candidate().is_some_and(|candidate| self.graph.get(candidate.owner).is_none_or(|owner| owner.done));

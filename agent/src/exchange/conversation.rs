@@ -10,6 +10,7 @@ use std::sync::Arc;
 const MAX_PENDING: usize = 16 * 1024;
 
 /// What only connections with messages have. Exchanges are boxed: an idle connection keeps the room of its queues.
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Talk {
     protocol: &'static str,
     client: bool,
@@ -117,11 +118,11 @@ impl Conversation {
         let first = std::mem::take(&mut talk.first) && socket.fresh;
         let opener = if first && talk.client { socket.opener } else { None };
         let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
-        let (client, port) = (talk.client, socket.local.port());
+        let (client, port, shared) = (talk.client, socket.local.port(), talk.many && !talk.pending.is_empty());
         let client_address = if client { socket.local.ip() } else { socket.remote.ip() };
         let Request { kind, ref carried, exports, .. } = request;
         let (socket_id, carried) = (socket.socket, carried.clone());
-        let begun = Begun { id, socket: socket_id, client, asked, opener, kind, content, carried, exports, port, client_address };
+        let begun = Begun { id, socket: socket_id, client, asked, opener, shared, kind, content, carried, exports, port, client_address };
         out(Progress::Begun(begun));
         let answered = request.answered;
         let exchange = Box::new(Exchange {

@@ -86,6 +86,8 @@ pub struct Begun {
     pub asked: Point,
     /// Who opened the connection, if this is its first request.
     pub opener: Option<Sender>,
+    /// Other requests of the same connection are unanswered, whose answers may come before its own.
+    pub shared: bool,
     /// Kind of conversation.
     pub kind: Kind,
     /// Digest of the request's head: the same wherever these bytes are handed on.
@@ -184,7 +186,7 @@ impl Exchanges {
             Signal::Established { at, .. } => conversation.established(at),
             Signal::Recognised { protocol, client, joined, .. } => conversation.recognised(protocol, client, joined),
             Signal::Head { first, head, content, .. } => conversation.head(first, head, content, &mut self.next, &mut self.counters, out),
-            Signal::More { first, more, .. } => conversation.more(first, more, out),
+            Signal::More { first, more, .. } => conversation.more(first, *more, out),
             Signal::End { side, stream, last, truncated, .. } => conversation.end(side, stream, last, truncated, out),
             Signal::Unread { side, first, last, .. } => conversation.unread(side, first, last, &mut self.counters, out),
             Signal::Read(read) => conversation.read(read, out),

@@ -205,7 +205,8 @@ fn operation(span: &Span) -> Cow<'_, str> {
             None => format!("{method} {path}").into(),
         };
     }
-    text(span, semconv::DB_QUERY_TEXT).unwrap_or(&span.name).into()
+    let asked = text(span, semconv::DB_QUERY_TEXT).or_else(|| text(span, semconv::RPC_METHOD_ORIGINAL));
+    asked.unwrap_or(&span.name).into()
 }
 
 /// How it ended, in at most four columns, and its colour.

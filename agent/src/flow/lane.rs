@@ -207,7 +207,7 @@ impl Lane {
             (reader.out)(Signal::Head { socket, side, first, head: *head, content });
         }
         if let (Some(more), Some(first)) = (take.more, first) {
-            (reader.out)(Signal::More { socket, first, more: *more });
+            (reader.out)(Signal::More { socket, first, more });
         }
         self.advance(stream, take.used, here, take.end, reader);
     }

@@ -63,8 +63,8 @@ pub enum Signal {
         socket: SocketId,
         /// The first byte that says so.
         first: Point,
-        /// What is known.
-        more: More,
+        /// What is known. In a box, because few messages have any.
+        more: Box<More>,
     },
     /// A message has ended: that whose head came last from this side, or the one of `stream`.
     End {

@@ -274,3 +274,93 @@ fn over_loopback_what_leaves_one_end_has_arrived_at_the_other() {
     // With the second request the connection has proven to last; from then on all that arrives is what left.
     assert_eq!(untold, 5);
 }
+
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+    [&length[..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A request for a path of one letter: `:method: GET`, `:scheme: http`, and the path written out.
+fn ask(stream: u32, path: u8) -> Vec<u8> {
+    frame(1, 5, stream, &[0x82, 0x86, 0x04, 2, b'/', path])
+}
+
+/// The beginning of a response.
+fn ok(stream: u32) -> Vec<u8> {
+    frame(1, 4, stream, &[0x88])
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[test]
+fn streams_of_one_connection_are_spans_of_their_own_with_their_own_times() {
+    let mut world = World::new();
+    let conn = world.connect(thread(CURL, 1), 80);
+    world.ask(thread(CURL, 1), conn, &[PREFACE, &ask(1, b'a'), &ask(3, b'b')].concat());
+    world.take(thread(API, 1), conn);
+    world.ask(thread(CURL, 1), conn, &ask(5, b'c'));
+    world.answer(thread(API, 1), conn, &[ok(3), frame(0, 1, 3, b"b")].concat());
+    world.answer(thread(API, 1), conn, &[ok(1), frame(0, 0, 1, b"a")].concat());
+    // The client gives one up and the server another.
+    world.ask(thread(CURL, 1), conn, &frame(3, 0, 5, &[0, 0, 0, 8]));
+    world.answer(thread(API, 1), conn, &frame(3, 0, 1, &[0, 0, 0, 2]));
+    world.receive(thread(CURL, 1), conn);
+    world.close(conn, End::Finished);
+    let spans = world.end();
+    let told = |path: &str| {
+        let (client, server) = (find(&spans, SpanKind::Client, path), find(&spans, SpanKind::Server, path));
+        assert_eq!((parent(server), link(server), server.trace_id), (Some(client.span_id), "wire".to_owned(), client.trace_id));
+        (attribute(client, "http.response.status_code"), attribute(client, "error.type"), (client.end - client.start) / 1000)
+    };
+    let status = || Some("200".to_owned());
+    let error = |name: &str| Some(name.to_owned());
+    // Every segment passes two sockets, a microsecond apart; a read takes one too.
+    assert_eq!(told("/b"), (status(), None, 6));
+    assert_eq!(told("/a"), (status(), error("INTERNAL_ERROR"), 12));
+    assert_eq!(told("/c"), (None, error("CANCEL"), 6));
+    assert_eq!(spans.len(), 6);
+}
+
+#[test]
+fn a_response_whose_end_was_lost_is_told_and_does_not_hold_up_the_next_one() {
+    let mut world = World::new();
+    let conn = world.connect(thread(CURL, 1), 80);
+    world.ask(thread(CURL, 1), conn, &[PREFACE, &ask(1, b'a')].concat());
+    world.answer_partly_seen(thread(API, 1), conn, &[ok(1), frame(0, 0, 1, b"aaaa")].concat(), 100_000);
+    world.ask(thread(CURL, 1), conn, &ask(3, b'b'));
+    // It begins with the end of what was lost.
+    world.answer(thread(API, 1), conn, &[&b"aaaaaaaaaaaa"[..], &ok(3), &frame(0, 1, 3, b"b")].concat());
+    world.pass(500_000_000);
+    assert_eq!(world.spans.len(), 2);
+    world.pass(1_500_000_000);
+    let spans = world.end();
+    let told = |path: &str| {
+        let span = find(&spans, SpanKind::Client, path);
+        ["http.response.status_code", "error.type", "wirespan.truncated"].map(|key| attribute(span, key).unwrap_or_default())
+    };
+    assert_eq!(told("/a"), ["200", "", "true"]);
+    assert_eq!(told("/b"), ["200", "", ""]);
+    assert_eq!(spans.len(), 4);
+}
+
+#[test]
+fn a_call_among_others_on_one_connection_has_no_proof_of_its_caller() {
+    let mut world = World::new();
+    let (one, two) = (world.connect(thread(CURL, 1), 80), world.connect(thread(CURL, 2), 80));
+    let [first, second] = [1, 2].map(|tid| thread(API, tid));
+    let upstream = world.connect(first, 81);
+    world.serve(one, "/warm", first, |world| world.serve(two, "/up", second, |_| ()));
+    world.serve(one, "/one", first, |world| {
+        world.ask(first, upstream, &[PREFACE, &ask(1, b'a')].concat());
+        world.serve(two, "/two", second, |world| {
+            world.ask(second, upstream, &ask(3, b'b'));
+            world.take(thread(STOCK, 1), upstream);
+            world.answer(thread(STOCK, 1), upstream, &[ok(3), frame(0, 1, 3, b"b"), ok(1), frame(0, 1, 1, b"a")].concat());
+            // One thread reads for both.
+            world.receive(first, upstream);
+        });
+    });
+    let spans = world.end();
+    assert_eq!(link(find(&spans, SpanKind::Client, "/b")), "none concurrent");
+}

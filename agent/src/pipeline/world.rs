@@ -128,20 +128,27 @@ impl World {
     }
 
     /// `by` sends from the client's end.
-    pub fn ask(&mut self, by: Thread, conn: Conn, bytes: &str) {
-        self.send(by, conn, bytes, true);
+    pub fn ask(&mut self, by: Thread, conn: Conn, bytes: &(impl AsRef<[u8]> + ?Sized)) {
+        let bytes = bytes.as_ref();
+        self.send(by, conn, bytes, bytes.len(), true);
     }
 
     /// `by` sends from the server's end.
-    pub fn answer(&mut self, by: Thread, conn: Conn, bytes: &str) {
-        self.send(by, conn, bytes, false);
+    pub fn answer(&mut self, by: Thread, conn: Conn, bytes: &(impl AsRef<[u8]> + ?Sized)) {
+        let bytes = bytes.as_ref();
+        self.send(by, conn, bytes, bytes.len(), false);
     }
 
-    fn send(&mut self, by: Thread, conn: Conn, bytes: &str, client: bool) {
+    /// The same, with so many bytes behind these that are not captured.
+    pub fn answer_partly_seen(&mut self, by: Thread, conn: Conn, bytes: &[u8], unseen: usize) {
+        self.send(by, conn, bytes, bytes.len() + unseen, false);
+    }
+
+    fn send(&mut self, by: Thread, conn: Conn, bytes: &[u8], length: usize, client: bool) {
         let ends = self.conns.get_mut(&conn.client).expect("connected");
         let (ours, theirs) = if client { (0, 1) } else { (1, 0) };
         let (seq, ack) = (ends.sequence[ours], ends.sequence[theirs]);
-        ends.sequence[ours] += bytes.len() as u32;
+        ends.sequence[ours] += length as u32;
         let far = ends.far;
         let (from, to) = if client { (conn.client, conn.server) } else { (conn.server, conn.client) };
         let out = Segment {
@@ -151,8 +158,8 @@ impl World {
             seq,
             ack,
             flags: tcp_flag::ACK,
-            len: bytes.len() as u32,
-            bytes: bytes.as_bytes(),
+            len: length as u32,
+            bytes,
             sender: Some(Sender { thread: by, last_read: self.reads.get(&by).copied() }),
             srtt_us: 0,
             retransmits: 0,

@@ -140,7 +140,9 @@ impl Lane {
         if self.stream != 0 {
             // Who got no head has nothing to end.
             let message = self.streams.remove(&self.stream).and_then(|open| transcript.messages.get_mut(open));
-            message.into_iter().for_each(|message| message.end = Some(self.taken));
+            if let Some(message) = message {
+                message.end = Some(self.taken);
+            }
             return;
         }
         let message = self.open.take().and_then(|open| transcript.messages.get_mut(open)).expect("an end outside of a message");

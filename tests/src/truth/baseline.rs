@@ -49,7 +49,7 @@ impl Recorded {
     /// Reads a recording.
     pub fn read(file: &Path) -> Result<Self, RecordingError> {
         let mut reader = Reader::new(BufReader::new(File::open(file)?))?;
-        let (mut decoder, mut flow, mut exchanges) = (Decoder::new(), Flow::new(PROTOCOLS), Exchanges::new(true));
+        let (mut decoder, mut flow, mut exchanges) = (Decoder::new(), Flow::new(PROTOCOLS, false), Exchanges::new(true));
         let mut recorded = Self::default();
         let mut now = 0;
         while let Some(entry) = reader.next_entry()? {
@@ -228,7 +228,8 @@ mod tests {
             comm: [0; 16],
         };
         let attributes = vec![Attribute::both(URL_PATH, path.to_owned())];
-        let request = Request { kind: Kind::Service, name: "".into(), attributes, context: None, correlation: None, answered: true };
+        let request =
+            Request { kind: Kind::Service, name: "".into(), attributes, carried: None, exports: false, correlation: None, answered: true };
         let exchange = Exchange {
             id,
             opened: Arc::new(opened),

@@ -7,8 +7,13 @@ const MOST_MEMBERS: usize = 64;
 
 /// All `baggage` headers as one list; empty if there is too much of it.
 pub(super) fn joined(headers: &Headers) -> Box<[u8]> {
-    let values: Vec<&[u8]> = headers.all(Header::Baggage).filter(|value| value.contains(&b'=')).collect();
-    let list = values.join(&b',');
+    let mut list = Vec::new();
+    for value in headers.all(Header::Baggage).filter(|value| value.contains(&b'=')) {
+        if !list.is_empty() {
+            list.push(b',');
+        }
+        list.extend_from_slice(value);
+    }
     if list.len() <= MOST_BYTES { list.into() } else { Box::default() }
 }
 

@@ -5,6 +5,7 @@ use super::framing::Framing;
 use super::head::{LONGEST_METHOD, Version, is_plain, is_token, lines, version};
 use crate::protocol::attribute::Attribute;
 use crate::protocol::context::{Carried, Finder};
+use crate::protocol::grpc::Call;
 use crate::protocol::{Kind, Request, redact, telemetry};
 use crate::semconv;
 use std::borrow::Cow;
@@ -156,7 +157,11 @@ pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Op
             fields.keep(name, value);
         }
     }
-    let mut request = describe(line.method, Some(&line.target), &fields, line.version, server);
+    let path = if let Target::Origin(path) = line.target { Some(path) } else { None };
+    let mut request = match fields.content_type.and_then(|kind| Call::read(kind, path, None)) {
+        Some(call) => call.request(&fields, line.version),
+        None => describe(line.method, Some(&line.target), &fields, line.version, server),
+    };
     let mut asked = line.asked();
     if asked == Asked::Content && fields.upgrade.is_some_and(is_h2c) {
         asked = Asked::Upgrade;
@@ -210,6 +215,7 @@ pub(in crate::protocol) struct Fields<'a> {
     x_forwarded_for: Option<&'a [u8]>,
     context: Finder,
     upgrade: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
@@ -224,6 +230,8 @@ impl<'a> Fields<'a> {
             self.forwarded.get_or_insert(value);
         } else if is("x-forwarded-for") {
             self.x_forwarded_for.get_or_insert(value);
+        } else if is("content-type") {
+            self.content_type.get_or_insert(value);
         } else if is("upgrade") {
             self.upgrade.get_or_insert(value);
         } else {

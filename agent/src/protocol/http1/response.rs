@@ -3,6 +3,7 @@ use super::framing::Framing;
 use super::head::{lines, version};
 use crate::protocol::Response;
 use crate::protocol::attribute::Attribute;
+use crate::protocol::grpc::Call;
 use crate::semconv;
 use std::borrow::Cow;
 
@@ -42,16 +43,22 @@ pub(super) fn is_prefix(line: &[u8]) -> bool {
 pub(super) fn read(head: &[u8], framing: &mut Framing) -> Option<Answer> {
     let mut lines = lines(head);
     let status = status(lines.next()?)?;
-    let mut upgrade = "upgrade";
+    let (mut upgrade, mut grpc_status) = ("upgrade", None);
     for line in lines {
-        if let Some((name, value)) = framing.line(line).ok()?
-            && name.eq_ignore_ascii_case(b"upgrade")
-        {
+        let Some((name, value)) = framing.line(line).ok()? else { continue };
+        if name.eq_ignore_ascii_case(b"upgrade") {
             let protocol = value.split(|b| b"/, ".contains(b)).next().unwrap_or_default();
             upgrade = UPGRADES.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(protocol)).copied().unwrap_or(upgrade);
+        } else if name.eq_ignore_ascii_case(b"grpc-status") {
+            grpc_status = Some(value);
         }
     }
-    Some(Answer { status, response: of_status(status), upgrade })
+    // Only gRPC-Web comes this way, and only what has no messages says its status here.
+    let response = match grpc_status {
+        Some(_) => Call::unseen().answer(None, grpc_status),
+        None => of_status(status),
+    };
+    Some(Answer { status, response, upgrade })
 }
 
 /// What any version of HTTP says by a status. An interim response has no attributes: they are for the final one.

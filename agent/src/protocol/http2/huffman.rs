@@ -101,6 +101,7 @@ pub(super) fn decode(bits: &[u8], most: usize, out: &mut Vec<u8>) -> Option<()> 
 pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fmt::Write as _;
 
     /// The code of a text, padded.
     pub fn encode(text: &[u8]) -> Vec<u8> {
@@ -110,9 +111,9 @@ pub(super) mod tests {
             let group = CODE.groups[length];
             let start = usize::from(group.start);
             let number = CODE.symbols[start..].iter().position(|symbol| *symbol == u16::from(*byte)).expect("a symbol");
-            bits.push_str(&format!("{:0length$b}", group.first + number as u32));
+            let _ = write!(bits, "{:0length$b}", group.first + number as u32);
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         bits.as_bytes().chunks(8).map(|byte| u8::from_str_radix(std::str::from_utf8(byte).expect("bits"), 2).expect("bits")).collect()

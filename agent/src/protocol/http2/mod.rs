@@ -363,15 +363,15 @@ impl Connection {
         let Some(method) = block.get(":method").and_then(|method| std::str::from_utf8(method).ok()) else { return Said::default() };
         let (path, authority) = (block.get(":path"), block.get(":authority"));
         let mut fields = Fields::default();
-        authority.into_iter().for_each(|authority| fields.keep(b"host", authority));
-        block.iter().for_each(|(name, value)| fields.keep(name.as_bytes(), value));
+        for (name, value) in authority.map(|authority| ("host", authority)).into_iter().chain(block.iter()) {
+            fields.keep(name.as_bytes(), value);
+        }
         let call = block.get("content-type").and_then(|kind| Call::read(kind, path, block.get("grpc-timeout")));
-        let mut request = match &call {
-            Some(call) => call.request(&fields, "2"),
-            None => {
-                let target = Target::of_fields(method, block.get(":scheme"), authority, path);
-                describe(method, target.as_ref(), &fields, "2", self.server)
-            }
+        let mut request = if let Some(call) = &call {
+            call.request(&fields, "2")
+        } else {
+            let target = Target::of_fields(method, block.get(":scheme"), authority, path);
+            describe(method, target.as_ref(), &fields, "2", self.server)
         };
         if block.unknown && (path.is_none() || authority.is_none()) {
             request.attributes.push(Attribute::both(semconv::WIRESPAN_INCOMPLETE, "header_table"));
@@ -422,13 +422,11 @@ impl Connection {
     /// A stream is given up; one that is over already is not concerned.
     fn reset(&mut self, from: Side, frame: &Frame, code: u32) -> Take {
         let abort = self.streams.close(frame.stream).map(|stream| {
-            let mut abort = match stream.call {
-                Some(mut call) => call.abort(code, from == Side::Client),
-                None => {
-                    let name = ERRORS.get(code as usize).copied().unwrap_or("_OTHER");
-                    let error = Some(name.into());
-                    Abort { outcome: Response { client_error: error.clone(), server_error: error, ..Response::default() }, late: None }
-                }
+            let mut abort = if let Some(mut call) = stream.call {
+                call.abort(code, from == Side::Client)
+            } else {
+                let error = Some(ERRORS.get(code as usize).copied().unwrap_or("_OTHER").into());
+                Abort { outcome: Response { client_error: error.clone(), server_error: error, ..Response::default() }, late: None }
             };
             abort.outcome.correlation = Some(frame.stream.into());
             Box::new(More::Abort(abort))

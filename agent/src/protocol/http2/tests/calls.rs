@@ -96,7 +96,7 @@ fn a_call_without_a_status_is_what_clients_make_of_it() {
 
 #[test]
 fn the_status_of_a_call_is_told_also_where_its_beginning_was_not_seen() {
-    let unseen = frame(kind::HEADERS, flag::END_HEADERS, 7, &[0x80 | 3, 0x80 | 70]);
+    let unseen = frame(kind::HEADERS, flag::END_HEADERS, 7, &[0x83, 0xc6]);
     let lines = story(true, &[(C, unseen), (S, ok(7)), (S, end(7, "13"))]);
     assert_eq!(lines, ["7 POST  header_table…", "7 200", "7 end INTERNAL !INTERNAL !!INTERNAL"]);
 }
@@ -144,4 +144,18 @@ fn content_that_was_not_captured_is_stepped_over_and_not_counted() {
     let More::Trailer(response) = *more else { panic!("trailers") };
     assert_eq!(outcome(&response), "OK >0");
     assert_eq!(decoder.unseen(S), None);
+}
+
+#[test]
+fn grpc_web_over_http_1_is_a_call_and_its_status_is_known_where_it_has_no_messages() {
+    let ask = "POST /p.S/M HTTP/1.1\r\nHost: shop\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0";
+    let answers = ["Grpc-Status: 7\r\nContent-Length: 0\r\n\r\n", "Content-Length: 5\r\n\r\n\u{0}\0\0\0\0"];
+    let answers = answers.map(|answer| format!("HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n{answer}"));
+    let pieces = [(C, ask.as_bytes()), (S, answers[0].as_bytes()), (C, ask.as_bytes()), (S, answers[1].as_bytes())];
+    let transcript = testing::run(crate::protocol::http1::Http1.decoder(SERVER, false).as_mut(), &pieces);
+    let told = transcript.messages.iter().map(|message| match message.head.as_ref().expect("a head") {
+        Head::Request(request) => format!("{} {}", request.name, text(&request.attributes, semconv::RPC_METHOD).unwrap_or_default()),
+        Head::Response(response) => outcome(response),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["p.S/M p.S/M", "PERMISSION_DENIED !PERMISSION_DENIED", "p.S/M p.S/M", "200"]);
 }

@@ -28,9 +28,10 @@ fn exchange(stream: u32) -> impl Strategy<Value = Played> {
             server.push(headers(stream, false, &[("+:status", if is_call { "200" } else { status })]));
             server.extend(contents.iter().map(|content| data(stream, false, content)));
             server.push(if is_call { headers(stream, true, &[("+grpc-status", "0")]) } else { data(stream, true, b"") });
-            let said = match is_call {
-                true => format!("{stream} {} {} {}", path.trim_start_matches('/'), bodies.len(), bodies.len()),
-                false => format!("{stream} POST {path} {status}"),
+            let said = if is_call {
+                format!("{stream} {} {} {}", path.trim_start_matches('/'), bodies.len(), bodies.len())
+            } else {
+                format!("{stream} POST {path} {status}")
             };
             (client, server, said)
         },
@@ -218,7 +219,7 @@ proptest! {
             let Ok(fields) = oracle.decode(&bytes) else { break };
             prop_assert_eq!(hpack::decode(&mut table, &bytes, &mut block), Ok(()));
             let expected: Vec<_> = fields.iter().filter_map(|(name, value)| match Name::of(name) {
-                Name::Kept(name) => Some((name, value.to_vec())),
+                Name::Kept(name) => Some((name, value.clone())),
                 _ => None,
             }).collect();
             let found: Vec<_> = block.iter().map(|(name, value)| (name, value.to_vec())).collect();

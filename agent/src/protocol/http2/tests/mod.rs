@@ -220,7 +220,7 @@ fn what_is_pushed_answers_nobody_and_its_headers_are_still_learnt() {
     let lines = after_greeting(vec![
         (C, [get(1, "/a"), get(3, "/b")].concat()),
         (S, [frame(kind::PUSH_PROMISE, flag::END_HEADERS, 1, &promise), ok(2), data(2, true, b"pushed")].concat()),
-        (S, frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 3, &[0x80 | 62])),
+        (S, frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 3, &[0xbe])),
     ]);
     assert_eq!(lines, ["1 GET /a…", "3 GET /b", "3 418 !418"].map(|line| line.replace('…', "")));
 }
@@ -267,7 +267,7 @@ fn after_a_loss_the_next_frame_is_found_and_the_header_table_begins_anew() {
         Step::Take(take) => (take.used, take.stream, take.head.map(|head| *head)),
         other => panic!("{other:?}"),
     };
-    let again = frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 5, &[0x80 | 2, 0x80 | 62]);
+    let again = frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 5, &[0x82, 0xbe]);
     // The end of a body that looks like nothing, or like a frame of a stream that cannot be.
     let lost = [&[0; 40][..], b"some text", &data(90_001, true, b"")].concat();
     let bytes = [&lost[..], &again].concat();
@@ -293,7 +293,7 @@ fn a_header_table_outlives_a_loss_that_proves_to_have_held_no_header_block() {
         }
         head
     }
-    let indexed = |stream| frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &[0x80 | 2, 0x80 | 62]);
+    let indexed = |stream| frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &[0x82, 0xbe]);
     for (next, known) in [(3, true), (5, false)] {
         let mut decoder = Connection::new(SERVER);
         feed(&mut decoder, C, &[PREFACE, &headers(1, true, &[(":method", "GET"), ("+:path", "/a")])].concat());
@@ -301,7 +301,7 @@ fn a_header_table_outlives_a_loss_that_proves_to_have_held_no_header_block() {
         let Some(Head::Request(request)) = feed(&mut decoder, C, &indexed(next)) else { panic!("a request") };
         assert_eq!(text(&request.attributes, semconv::URL_PATH).is_some(), known, "{next}");
     }
-    let indexed = |stream| frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &[0x80 | 62]);
+    let indexed = |stream| frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &[0xbe]);
     for (requests, next, known) in [
         // The response that was going on goes on.
         (vec![get(3, "/b")], vec![data(3, true, b"x")], true),
@@ -353,7 +353,7 @@ fn a_request_of_http_1_may_be_answered_on_the_first_stream() {
 fn detection_asks_for_the_preface_or_for_a_block_that_says_who_sends_it() {
     use Guess::{Maybe, No, Yes};
     let settings = frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]);
-    let indexed = frame(kind::HEADERS, flag::END_HEADERS, 1, &[0x80 | 62]);
+    let indexed = frame(kind::HEADERS, flag::END_HEADERS, 1, &[0xbe]);
     let answer = [settings.clone(), ok(1)].concat();
     let requests = [frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]), get(77, "/")].concat();
     for (side, bytes, expected) in [
