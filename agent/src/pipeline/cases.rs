@@ -343,7 +343,14 @@ fn of_baggage_only_what_is_allowed_is_recorded() {
 /// Every test that `LINKS.md` names is one.
 #[test]
 fn every_case_that_is_drawn_is_held_by_a_test() {
-    let sources = [include_str!("cases.rs"), include_str!("tests.rs"), include_str!("../../../tests/tests/sdk.rs")].concat();
+    let sources = [
+        include_str!("cases.rs"),
+        include_str!("tests.rs"),
+        include_str!("tunnels.rs"),
+        include_str!("../../../tests/tests/sdk.rs"),
+        include_str!("../../../tests/tests/tunnels.rs"),
+    ]
+    .concat();
     let named: Vec<&str> =
         include_str!("../../../LINKS.md").lines().filter_map(|line| line.strip_prefix("Test: `")?.strip_suffix('`')).collect();
     assert!(named.len() >= 12, "{named:?}");
