@@ -5,6 +5,7 @@
 //! each half a thread ([`Pipeline::halves`]). The spans are the same.
 #[cfg(test)]
 mod cases;
+mod explained;
 mod listener;
 mod teller;
 #[cfg(test)]
@@ -12,8 +13,9 @@ mod tests;
 #[cfg(test)]
 mod tunnels;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;
 
+pub use explained::{Behind, Explained, Facts};
 pub use listener::{Heard, Listener};
 pub use teller::Teller;
 
@@ -80,6 +82,16 @@ impl Pipeline {
     /// Sockets that have ended since the last call.
     pub fn take_closed(&mut self) -> std::vec::Drain<'_, SocketId> {
         self.listener.take_closed()
+    }
+
+    /// From now on [`Self::take_explained`] says what is behind each span.
+    pub fn explain(&mut self) {
+        self.teller.explain();
+    }
+
+    /// What is behind the spans made since the last call.
+    pub fn take_explained(&mut self) -> Vec<Explained> {
+        self.teller.take_explained()
     }
 
     /// Spans made so far, and those that were not, because their processes trace themselves.

@@ -6,6 +6,7 @@
 //! trace are there. An orphan is better than a wrong parent: every rule that is not sure says so.
 pub mod class;
 mod graph;
+pub mod grounds;
 pub mod ids;
 pub mod link;
 mod nodes;
@@ -20,6 +21,7 @@ use crate::protocol::Kind;
 use crate::protocol::context::Carried;
 use class::{Habit, Process};
 use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
+use grounds::{Explainer, Grounds};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
 use policy::{Header, Policy, Sdk};
@@ -67,6 +69,8 @@ pub struct Linked {
     pub pid: Option<u32>,
     /// The other end, if it was seen here.
     pub peer: Option<Peer>,
+    /// Why it has this place, if somebody asked.
+    pub grounds: Option<Box<Grounds>>,
 }
 
 /// What this stage says.
@@ -113,6 +117,8 @@ pub struct Causality {
     /// Traces named by requests that are not believed, by the number of these requests: a proxy may hand on what they carry.
     distrusted: FxHashMap<[u8; 16], u32>,
     tunnels: Tunnels,
+    /// Only where somebody asks why.
+    explainer: Option<Explainer>,
     retry: Vec<ExchangeId>,
 }
 
@@ -133,6 +139,7 @@ impl Causality {
             unfinished: FxHashMap::default(),
             distrusted: FxHashMap::default(),
             tunnels: Tunnels::default(),
+            explainer: None,
             retry: Vec::new(),
         }
     }
@@ -291,6 +298,7 @@ impl Causality {
             self.unfinished.entry(port).or_default().push(id);
             self.tunnels.began(id, content, socket);
         }
+        self.explain_begun(id);
         self.peers_due.push_back((asked.at.saturating_add(PEER_WAIT), id));
         if let Some(peer) = self.graph.get(id).and_then(|node| node.peer) {
             self.retry.push(peer);
@@ -386,6 +394,9 @@ impl Causality {
             return;
         }
         let link = if node.client { self.link_call(id) } else { self.link_request(id) };
+        if link.is_some() {
+            self.explain_link(id);
+        }
         if let (Some(mut link), Some(node)) = (link, self.graph.get_mut(id)) {
             link.conflict = node.header.iter().flat_map(|header| &header.others).map(|other| other.format).collect();
             node.link = Some(link);
@@ -431,13 +442,14 @@ impl Causality {
             link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });
         }
         let told = self.is_told(id, pid);
+        let grounds = self.explain_told(id);
         let Some(exchange) = self.graph.get_mut(id).and_then(|node| node.exchange.take()) else { return };
         self.graph.settle(id);
         self.told.push_back((over.saturating_add(self.memory), id));
         out(match (merged, told) {
             (true, _) => Verdict::Merged(id),
             (false, false) => Verdict::Skipped(pid),
-            (false, true) => Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })),
+            (false, true) => Verdict::Linked(Box::new(Linked { exchange, link, pid, peer, grounds })),
         });
     }
 
@@ -452,6 +464,9 @@ impl Causality {
     fn drop_node(&mut self, id: ExchangeId) {
         let Some(Forgotten { mut waiters, unfinished, distrusted }) = self.graph.remove(id) else { return };
         self.tunnels.forget(id);
+        if let Some(explainer) = &mut self.explainer {
+            explainer.forget(id);
+        }
         if let Some((port, content)) = unfinished {
             self.tunnels.ended(id, content);
             if let Some(ids) = self.unfinished.get_mut(&port) {

@@ -1,4 +1,5 @@
 //! The second half of the pipeline: what was heard becomes spans. Knows exchanges, processes and links, no bytes.
+use super::explained::{Behind, Explained, Facts};
 use super::listener::Heard;
 use crate::capture::event::{Process, Sender, Thread};
 use crate::causality::class::Habit;
@@ -37,11 +38,21 @@ struct Builder {
     skipped: u64,
     /// The others by the evidence of their links.
     links: FxHashMap<Evidence, u64>,
+    /// What is behind each span, where somebody asks why.
+    explained: Option<Vec<Explained>>,
 }
 
 impl Teller {
     pub(super) fn new(directory: Directory, selection: Selection, policy: Policy, reads: bool) -> Self {
-        let builder = Builder { directory, selection, baggage: policy.baggage.clone(), spans: 0, skipped: 0, links: FxHashMap::default() };
+        let builder = Builder {
+            directory,
+            selection,
+            baggage: policy.baggage.clone(),
+            spans: 0,
+            skipped: 0,
+            links: FxHashMap::default(),
+            explained: None,
+        };
         Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(policy, reads), builder } }
     }
 
@@ -92,6 +103,15 @@ impl Teller {
         (self.exchanges.counters(), self.linker.causality.counters())
     }
 
+    pub(super) fn explain(&mut self) {
+        self.linker.causality.explain();
+        self.linker.builder.explained = Some(Vec::new());
+    }
+
+    pub(super) fn take_explained(&mut self) -> Vec<Explained> {
+        self.linker.builder.explained.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     pub(super) fn know(&mut self, pid: u32, habit: Habit) {
         self.linker.causality.know(pid, habit);
     }
@@ -132,7 +152,7 @@ impl Linker {
 
 impl Builder {
     fn verdict(&mut self, verdict: Verdict, each: &mut dyn FnMut(Span)) {
-        let (span, pid, evidence) = match verdict {
+        let (span, pid, evidence, behind) = match verdict {
             Verdict::Merged(_) => return,
             Verdict::Skipped(pid) => {
                 let wanted = u64::from(self.selection.wants_span(pid));
@@ -141,22 +161,27 @@ impl Builder {
                 return;
             }
             Verdict::Linked(mut linked) => {
+                let behind = self.explained.is_some().then(|| Behind::Exchange(Facts::of(&linked)));
                 build::record_baggage(&mut linked.exchange.request, &self.baggage);
                 let (opened, client, pid) = (Arc::clone(&linked.exchange.opened), linked.exchange.client, linked.pid);
                 let evidence = linked.link.evidence;
                 let resource = self.resource(pid, opened.local, client);
                 let peer = linked.peer.map(|peer| self.resource(peer.pid, opened.remote, !client).service().to_owned());
-                (build::exchange_span(*linked, resource, peer, |at| self.directory.clock(at)), pid, evidence)
+                (build::exchange_span(*linked, resource, peer, |at| self.directory.clock(at)), pid, evidence, behind)
             }
             Verdict::ConnectFailed { opened, closed, link } => {
                 let pid = opened.opener.map(|opener| opener.thread.pid);
                 let (resource, evidence) = (self.resource(pid, opened.local, true), link.evidence);
-                (build::failed_connect_span(&opened, &closed, link, resource, |at| self.directory.clock(at)), pid, evidence)
+                let behind = self.explained.is_some().then_some(Behind::FailedConnect(*opened, closed));
+                (build::failed_connect_span(&opened, &closed, link, resource, |at| self.directory.clock(at)), pid, evidence, behind)
             }
         };
         if self.selection.wants_span(pid) {
             self.spans += 1;
             *self.links.entry(evidence).or_default() += 1;
+            if let (Some(explained), Some(behind)) = (&mut self.explained, behind) {
+                explained.push(Explained { span: span.clone(), evidence, behind });
+            }
             each(span);
         }
     }
