@@ -134,14 +134,9 @@ impl Causality {
             if !request.done {
                 return Ruling::Wait(Some(*id));
             }
-            let answers = |request: &Node| match (node.answered, request.answered) {
-                (Some(theirs), Some(ours)) => theirs.at <= ours.at,
-                (None, Some(_)) => false,
-                (_, None) => true,
-            };
             match request.thread {
                 None => unknown = true,
-                Some(other) if other.pid == thread.pid && self.tunnels.fit(node.socket, request.socket) && answers(request) => {
+                Some(other) if other.pid == thread.pid && could_be(node, request) && self.tunnels.fit(node.socket, request.socket) => {
                     found.push(*id);
                 }
                 Some(_) => {}
@@ -156,4 +151,15 @@ impl Causality {
             (_, None) => Ruling::Orphan(Reason::Concurrent),
         }
     }
+}
+
+/// Whether the times allow that the call is this request, handed on: it was read before that, and answered after the call was.
+fn could_be(call: &Node, request: &Node) -> bool {
+    let read = request.read.is_none_or(|(at, _)| at <= call.asked.at);
+    let answered = match (call.answered, request.answered) {
+        (Some(theirs), Some(ours)) => theirs.at <= ours.at,
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
+    read && answered
 }
