@@ -95,7 +95,8 @@ impl Causality {
 
     /// An exchange began.
     pub(super) fn explain_begun(&mut self, id: ExchangeId) {
-        let (Some(explainer), Some(node)) = (&mut self.explainer, self.graph.get(id)) else { return };
+        let Some(explainer) = &mut self.explainer else { return };
+        let Some(node) = self.graph.get(id) else { return };
         let header = node.header.as_deref().map(|header| Named {
             format: header.context.format,
             trace_id: header.context.trace_id,
@@ -122,7 +123,8 @@ impl Causality {
 
     /// The exchange is given its link.
     pub(super) fn explain_link(&mut self, id: ExchangeId) {
-        let (Some(explainer), Some(node)) = (&mut self.explainer, self.graph.get(id)) else { return };
+        let Some(explainer) = &mut self.explainer else { return };
+        let Some(node) = self.graph.get(id) else { return };
         let Some(call) = explainer.open.get_mut(&id).and_then(|grounds| grounds.call.as_deref_mut()) else { return };
         call.backward = node.backward;
         call.process = node.thread.and_then(|thread| self.processes.get(&thread.pid)).map(Process::standing);

@@ -291,9 +291,10 @@ impl Causality {
             waiters: Vec::new(),
             exchange: None,
         };
+        let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);
         self.graph.add(id, node);
         if client {
-            self.note_tunnel(id);
+            self.note_tunnel(id, thread, content, socket, was_at);
         } else {
             self.unfinished.entry(port).or_default().push(id);
             self.tunnels.began(id, content, socket);

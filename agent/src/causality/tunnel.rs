@@ -8,7 +8,7 @@ use super::Causality;
 use super::graph::{Forward, Node};
 use super::link::{Evidence, Reason};
 use super::rules::Ruling;
-use crate::capture::event::SocketId;
+use crate::capture::event::{SocketId, Thread};
 use crate::exchange::ExchangeId;
 use rustc_hash::FxHashMap;
 
@@ -91,15 +91,16 @@ impl Tunnels {
 
 impl Causality {
     /// A call begins: notes which requests it may be the same as, if its process hands bytes on.
-    pub(super) fn note_tunnel(&mut self, call: ExchangeId) {
-        let Some(node) = self.graph.get(call) else { return };
-        let (content, socket) = (node.content, node.socket);
-        let Some(process) = node.thread.and_then(|thread| self.processes.get_mut(&thread.pid)) else { return };
-        if !process.hands_on {
-            let had_read = [Some(node.sent), node.connected].into_iter().flatten().filter_map(Forward::candidate);
-            let mut owners = had_read.filter_map(|candidate| self.graph.get(candidate.owner));
-            process.hands_on = content != 0 && owners.any(|owner| owner.content == content);
+    ///
+    /// Where no such process was seen, this looks at nothing but the request that the caller had read, and was looked at just before.
+    pub(super) fn note_tunnel(&mut self, call: ExchangeId, thread: Option<Thread>, content: u64, socket: SocketId, was_at: [Forward; 2]) {
+        let mut owners = was_at.into_iter().filter_map(Forward::candidate).filter_map(|candidate| self.graph.get(candidate.owner));
+        let hands_on = content != 0 && owners.any(|owner| owner.content == content);
+        if !hands_on && self.tunnels.unfinished.is_none() {
+            return;
         }
+        let Some(process) = thread.and_then(|thread| self.processes.get_mut(&thread.pid)) else { return };
+        process.hands_on |= hands_on;
         if !process.hands_on {
             return;
         }
@@ -135,6 +136,8 @@ impl Causality {
                 return Ruling::Wait(Some(*id));
             }
             match request.thread {
+                // A call to itself.
+                _ if node.peer == Some(*id) => {}
                 None => unknown = true,
                 Some(other) if other.pid == thread.pid && could_be(node, request) && self.tunnels.fit(node.socket, request.socket) => {
                     found.push(*id);
