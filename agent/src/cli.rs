@@ -26,6 +26,7 @@ Examples:
   wirespan --otlp http://localhost:4317       send spans to a collector (gRPC; HTTP on port 4318)
   wirespan --port 6379 --duration 10s --otlp-file spans.jsonl
   wirespan pcap --otlp-file - capture.pcapng  spans of a capture, without root
+  wirespan explain --trace ac84f0 rec.wirespan  why each span of a trace has its place
 
 Environment: OTEL_EXPORTER_OTLP_*, OTEL_BSP_SCHEDULE_DELAY and OTEL_PROPAGATORS as the OpenTelemetry specification has them.
 
@@ -54,6 +55,8 @@ pub enum Command {
     Record(Record),
     /// Make spans from such a file; needs no privilege
     Replay(Replay),
+    /// Say why each span of a recording or capture has its place; needs no privilege
+    Explain(Explain),
     /// Say what this kernel gives, what is lost, and how to mend it
     Doctor(Doctor),
     /// Print a completion script for a shell
@@ -224,6 +227,23 @@ pub struct ReplaySelect {
     /// Only connections with this port at either end (may be repeated)
     #[arg(long, value_name = "PORT")]
     pub port: Vec<u16>,
+}
+
+/// `wirespan explain`.
+#[derive(Args, Clone, Debug)]
+pub struct Explain {
+    /// A file written by `wirespan record`, or capture files (pcap or pcapng); `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Only traces whose id begins like this, in hex
+    #[arg(long, value_name = "TRACE_ID")]
+    pub trace: Option<String>,
+    /// As JSON, one line for each span
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub headers: Headers,
 }
 
 /// `wirespan doctor`.

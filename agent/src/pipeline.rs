@@ -5,6 +5,7 @@
 //! each half a thread ([`Pipeline::halves`]). The spans are the same.
 #[cfg(test)]
 mod cases;
+mod explained;
 mod listener;
 #[cfg(test)]
 mod meetings;
@@ -12,8 +13,11 @@ mod teller;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod world;
+mod tunnels;
+#[cfg(test)]
+pub(crate) mod world;
 
+pub use explained::{Behind, Explained, Facts};
 pub use listener::{Heard, Listener};
 pub use teller::Teller;
 
@@ -27,6 +31,7 @@ use crate::enrich::span::Span;
 use crate::exchange::ExchangeId;
 use crate::flow::DropCause;
 use crate::selection::Selection;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use wirespan_abi::Verdict as SocketVerdict;
 
@@ -98,6 +103,16 @@ impl Pipeline {
         self.teller.answer(id, answer, each);
     }
 
+    /// From now on [`Self::take_explained`] says what is behind each span.
+    pub fn explain(&mut self) {
+        self.teller.explain();
+    }
+
+    /// What is behind the spans made since the last call.
+    pub fn take_explained(&mut self) -> Vec<Explained> {
+        self.teller.take_explained()
+    }
+
     /// Spans made so far, and those that were not, because their processes trace themselves.
     #[must_use]
     pub fn spans(&self) -> u64 {
@@ -108,6 +123,14 @@ impl Pipeline {
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.teller.skipped()
+    }
+
+    /// Spans made, without those that were not, by the evidence of their links, as [`Evidence::counted`] names it.
+    ///
+    /// [`Evidence::counted`]: crate::causality::link::Evidence::counted
+    #[must_use]
+    pub fn links(&self) -> BTreeMap<Cow<'static, str>, u64> {
+        self.teller.links().iter().map(|(evidence, count)| (evidence.counted(), *count)).collect()
     }
 
     /// Tells what was recorded of a process.

@@ -7,7 +7,7 @@ use crate::{
     packet::Packet,
     ring::{self, LARGEST, Payload, count},
     skb,
-    state::{self, Socket, UNKNOWN, state_flag},
+    state::{self, IN, OUT, Socket, UNKNOWN, state_flag},
 };
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
@@ -27,10 +27,6 @@ use wirespan_abi::{
 /// than an agent opens before the other end has been seen, which is at once.
 #[btf_map]
 static OWN_PEERS: LruHashMap<Addresses, u8, 1024> = LruHashMap::new();
-
-/// Values of [`Socket::turn`].
-const IN: u32 = 1;
-const OUT: u32 = 2;
 
 /// No thread: the swapper has number zero and sends nothing. An `Option` would be copied with bytes that were never written, which
 /// kernels before 6.3 refuse.
@@ -154,7 +150,7 @@ fn wanted(state: &mut Socket) -> bool {
 /// The record of a segment, and which of its bytes to copy.
 #[inline(always)]
 fn segment(skb: *mut __sk_buff, state: &mut Socket, tcp: Tcp, packet: &Packet, at: u64, turn: u32) -> (Segment, Payload) {
-    let captured = if packet.len == 0 { 0 } else { state.spend(turn, packet.len).min(LARGEST) };
+    let captured = if packet.len == 0 { 0 } else { state.spend(turn, packet.len, packet.has(tcp_flag::PSH)).min(LARGEST) };
     if captured < packet.len {
         count(counter::OVER_BUDGET_BYTES, u64::from(packet.len - captured));
     }

@@ -29,7 +29,18 @@ pub mod state_flag {
     pub const CLOSED: u32 = 128;
     /// `sent` is set.
     pub const SENT: u32 = 256;
+    /// The last segment in ended a write of the other side.
+    pub const PUSHED_IN: u32 = 512;
+    /// The last segment out ended a write.
+    pub const PUSHED_OUT: u32 = 1024;
 }
+
+/// Values of [`Socket::turn`].
+pub const IN: u32 = 1;
+pub const OUT: u32 = 2;
+
+/// Payload bytes copied of the first segment of a write when the turn's budget is used up: the head of an ordinary request.
+const WRITE_BUDGET: u32 = 2048;
 
 /// A socket. Packets of both directions and reads may change it at the same time on several CPUs: every field stands alone, and the
 /// worst a race does is to copy a few bytes more or to report a first sight twice. Reads and packets out hold the socket's lock.
@@ -46,7 +57,7 @@ pub struct Socket {
     pub copied: u32,
     /// Sequence number after the last segment out.
     pub sent: u32,
-    /// Way of the current turn: 1 in, 2 out, 0 before the first.
+    /// Way of the current turn: [`IN`] or [`OUT`], 0 before the first.
     pub turn: u32,
     /// Payload bytes that may still be copied in this turn.
     pub left: u32,
@@ -83,16 +94,20 @@ impl Socket {
         }
     }
 
-    /// Payload bytes to copy of a segment of `len` bytes: what is left for this turn, which begins anew when the direction changes.
+    /// Payload bytes to copy of a segment of `len` bytes: what is left for this turn, which begins anew when the direction changes. The
+    /// first segment of a write gets [`WRITE_BUDGET`] in any case: it may be a request behind a body that was answered early.
     #[inline(always)]
-    pub fn spend(&mut self, turn: u32, len: u32) -> u32 {
+    pub fn spend(&mut self, turn: u32, len: u32, ends_write: bool) -> u32 {
         if self.turn != turn {
             self.turn = turn;
             self.left = self.verdict.budget;
         }
-        let copied = len.min(self.left).min(self.verdict.budget);
+        let pushed = if turn == IN { state_flag::PUSHED_IN } else { state_flag::PUSHED_OUT };
+        let copied = len.min(self.left);
         self.left -= copied;
-        copied
+        let least = if self.is(pushed) { WRITE_BUDGET } else { 0 };
+        self.flags = if ends_write { self.flags | pushed } else { self.flags & !pushed };
+        copied.max(least.min(len)).min(self.verdict.budget)
     }
 }
 

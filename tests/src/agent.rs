@@ -152,6 +152,8 @@ pub struct Accounting {
     pub exported: u64,
     /// The others by cause.
     pub spans_dropped: BTreeMap<String, u64>,
+    /// How the links of those that were made were found.
+    pub links: BTreeMap<String, u64>,
 }
 
 impl Accounting {
@@ -177,6 +179,7 @@ impl Accounting {
             made: number(&spans["made"]),
             exported: number(&spans["exported"]),
             spans_dropped: causes(&spans["dropped"]),
+            links: causes(&value["accounting"]["links"]),
         }
     }
 
@@ -185,5 +188,7 @@ impl Accounting {
         let sum = |causes: &BTreeMap<String, u64>| causes.values().sum::<u64>();
         assert_eq!(self.records, self.used + sum(&self.records_dropped), "records: {self:?}");
         assert_eq!(self.made, self.exported + sum(&self.spans_dropped), "spans: {self:?}");
+        let skipped = self.spans_dropped.get("sdk").copied().unwrap_or(0);
+        assert_eq!(self.made, skipped + sum(&self.links), "links: {self:?}");
     }
 }

@@ -209,3 +209,27 @@ fn a_call_made_for_a_request_that_came_with_its_connection_belongs_to_it() {
 ";
     assert_eq!(told, expected);
 }
+
+#[test]
+fn requests_behind_a_body_that_was_answered_early_are_told() {
+    let rig = Rig::new();
+    let nginx = servers::static_nginx(&rig);
+    let client = "import socket, sys
+connection = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+def ask(request):
+    connection.sendall(request)
+    answer = b''
+    while b'\\r\\n\\r\\nhello' not in answer:
+        answer += connection.recv(65536)
+body = b'x' * 300000
+ask(b'POST /early HTTP/1.1\\r\\nHost: test\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body) + body)
+for number in b'123':
+    ask(b'GET /%c HTTP/1.1\\r\\nHost: test\\r\\n\\r\\n' % number)";
+    let agent = rig.agent(&[]);
+    rig.run(PYTHON, &["-c", client, &nginx.port.to_string()]);
+    let run = agent.stop();
+    let mut told: Vec<String> = run.spans.iter().filter(|span| span.kind == Kind::Server).map(line).collect();
+    told.sort();
+    let expected = ["GET /1", "GET /2", "GET /3", "POST /early"].map(|request| format!("server nginx {request} 200 wire"));
+    assert_eq!(told, expected, "{}", tree(&run.spans));
+}

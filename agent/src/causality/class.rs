@@ -1,12 +1,13 @@
 //! How a process works on requests: the class decides which evidence counts in it.
+use super::grounds::Standing;
 use crate::capture::event::{Nanos, SocketId, Thread};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
 /// Answered requests before a class is proven.
-const PROOF_ANSWERED: u32 = 64;
+pub const PROOF_ANSWERED: u32 = 64;
 /// Of these, requests that overlapped another one: without overlap every program looks like one thread per request.
-const PROOF_OVERLAPPING: u32 = 8;
+pub const PROOF_OVERLAPPING: u32 = 8;
 /// Threads remembered per process: a pool of the usual size; beyond it the idlest is forgotten.
 const MAX_THREADS: usize = 1024;
 /// Finished requests remembered per process, to find out what was going on when a call was made.
@@ -55,6 +56,8 @@ pub(super) struct Process {
     pub(super) habit: Habit,
     /// It has exported spans of its own.
     pub(super) sdk: bool,
+    /// It has sent what it had just read.
+    pub(super) hands_on: bool,
     /// Ports on which it has answered.
     pub(super) ports: Vec<u16>,
     answered: u32,
@@ -75,6 +78,11 @@ impl Process {
         } else {
             Class::Unproven
         }
+    }
+
+    /// The same with its proof.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { habit: self.habit, class: self.class(), answered: self.answered, overlapping: self.overlapping }
     }
 
     /// It has answered a request to `port`.

@@ -90,8 +90,12 @@ pub(super) struct Node {
     pub(super) exchange: Option<Box<Exchange>>,
     /// What the request's headers say of its trace.
     pub(super) header: Option<Box<Header>>,
+    /// Digest of the request's head.
+    pub(super) content: u64,
     pub(super) port: u16,
     pub(super) client: bool,
+    /// It is a conversation with a database.
+    pub(super) database: bool,
     pub(super) done: bool,
     pub(super) waited: Waited,
     /// Its header is not believed, and counted as such.
@@ -125,8 +129,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Forgotten {
     pub(super) waiters: Vec<ExchangeId>,
-    /// The port of a request that was not finished.
-    pub(super) unfinished: Option<u16>,
+    /// The port and the content of a request that was not finished.
+    pub(super) unfinished: Option<(u16, u64)>,
     /// The trace that its header names, if that was counted as not believed.
     pub(super) distrusted: Option<[u8; 16]>,
 }
@@ -178,7 +182,7 @@ impl Graph {
     pub(super) fn remove(&mut self, id: ExchangeId) -> Option<Forgotten> {
         let node = self.nodes.get_mut(id)?;
         let (key, socket, client) = (node.key, node.socket, node.client);
-        let unfinished = (!client && !node.done).then_some(node.port);
+        let unfinished = (!client && !node.done).then_some((node.port, node.content));
         let distrusted = node.header.as_deref().filter(|_| node.distrusted).map(|header| header.context.trace_id);
         let waiters = std::mem::take(&mut node.waiters);
         self.nodes.remove(id);

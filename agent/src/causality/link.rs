@@ -5,7 +5,7 @@ use crate::protocol::context::{Format, TraceContext};
 use std::borrow::Cow;
 
 /// The evidence of a link: the values of `wirespan.link`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Evidence {
     /// A trace context of this format in the request.
     Header(Format),
@@ -19,12 +19,14 @@ pub enum Evidence {
     Loop,
     /// The agent at the other end of the connection told of it.
     Rendezvous,
+    /// The process hands bytes on, and had one unfinished request of exactly this content.
+    Tunnel,
     /// None.
     None(Reason),
 }
 
 /// Why there is no link: the values of `wirespan.link.reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Nothing that could have caused it was going on.
     Root,
@@ -95,7 +97,17 @@ impl Evidence {
             Self::Connect => "connect".into(),
             Self::Thread => "thread".into(),
             Self::Loop => "loop".into(),
+            Self::Tunnel => "tunnel".into(),
             Self::None(_) => "none".into(),
+        }
+    }
+
+    /// Name in the accounting: the value of `wirespan.link`, and behind a colon that of `wirespan.link.reason`.
+    #[must_use]
+    pub fn counted(self) -> Cow<'static, str> {
+        match self {
+            Self::None(reason) => format!("none:{}", reason.name()).into(),
+            _ => self.name(),
         }
     }
 }
@@ -193,15 +205,13 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Connect, Header, Loop, Rendezvous, Thread, Wire};
+        use Evidence::{Connect, Header, Loop, Rendezvous, Thread, Tunnel, Wire};
         use Reason::{Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
-        let evidence =
-            [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Evidence::None(Reason::Root)].map(|evidence| {
-                match evidence {
-                    Header(_) => "header:FORMAT".to_owned(),
-                    Wire | Rendezvous | Connect | Thread | Loop | Evidence::None(_) => evidence.name().into_owned(),
-                }
-            });
+        let all = [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Tunnel, Evidence::None(Reason::Root)];
+        let evidence = all.map(|evidence| match evidence {
+            Header(_) => "header:FORMAT".to_owned(),
+            Wire | Rendezvous | Connect | Thread | Loop | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
+        });
         assert_eq!(documented("## `wirespan.link`"), evidence);
         let reasons =
             [Root, Concurrent, Handoff, Gap, NoAdapter, Conflict, Timeout, Untrusted, TraceOnly, Sdk].map(|reason| match reason {

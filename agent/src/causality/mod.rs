@@ -6,12 +6,14 @@
 //! trace are there. An orphan is better than a wrong parent: every rule that is not sure says so.
 pub mod class;
 mod graph;
+pub mod grounds;
 pub mod ids;
 pub mod link;
 pub mod meeting;
 mod nodes;
 pub mod policy;
 mod rules;
+mod tunnel;
 
 use crate::capture::event::{Closed, Nanos, Opened, Sender, SocketId, Thread};
 use crate::exchange::{Begun, Exchange, ExchangeId, Progress};
@@ -20,6 +22,7 @@ use crate::protocol::Kind;
 use crate::protocol::context::Carried;
 use class::{Habit, Process};
 use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
+use grounds::{Explainer, Grounds};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
 use meeting::{Answer, Meeting, Meetings};
@@ -27,6 +30,7 @@ use policy::{Header, Policy, Sdk};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use tunnel::Tunnels;
 
 /// How long after its request a server's exchange waits for its client's end to show up, and a client's for its server's to finish.
 const PEER_WAIT: Nanos = 200_000_000;
@@ -67,6 +71,8 @@ pub struct Linked {
     pub pid: Option<u32>,
     /// The other end, if it was seen here.
     pub peer: Option<Peer>,
+    /// Why it has this place, if somebody asked.
+    pub grounds: Option<Box<Grounds>>,
 }
 
 /// What this stage says.
@@ -113,6 +119,9 @@ pub struct Causality {
     /// Traces named by requests that are not believed, by the number of these requests: a proxy may hand on what they carry.
     distrusted: FxHashMap<[u8; 16], u32>,
     meetings: Meetings,
+    tunnels: Tunnels,
+    /// Only where somebody asks why.
+    explainer: Option<Explainer>,
     retry: Vec<ExchangeId>,
 }
 
@@ -133,6 +142,8 @@ impl Causality {
             unfinished: FxHashMap::default(),
             distrusted: FxHashMap::default(),
             meetings: Meetings::default(),
+            tunnels: Tunnels::default(),
+            explainer: None,
             retry: Vec::new(),
         }
     }
@@ -255,7 +266,7 @@ impl Causality {
     }
 
     fn begin(&mut self, begun: Begun) {
-        let Begun { id, socket, client, asked, opener, shared, carried, exports, port, client_address } = begun;
+        let Begun { id, socket, client, asked, opener, shared, kind, content, carried, exports, port, client_address } = begun;
         let caller = asked.sender.or(opener).filter(|_| client);
         if let Some(caller) = caller.filter(|_| exports) {
             self.processes.entry(caller.thread.pid).or_default().sdk = true;
@@ -267,6 +278,8 @@ impl Causality {
             client,
             key: WireKey::from(asked),
             socket,
+            content,
+            database: kind == Kind::Database,
             port,
             asked: asked.into(),
             header,
@@ -293,10 +306,15 @@ impl Causality {
         if node.header.is_none() {
             self.meetings.begin(id, asked.at, client_address);
         }
+        let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);
         self.graph.add(id, node);
-        if !client {
+        if client {
+            self.note_tunnel(id, thread, content, socket, was_at);
+        } else {
             self.unfinished.entry(port).or_default().push(id);
+            self.tunnels.began(id, content, socket);
         }
+        self.explain_begun(id);
         self.peers_due.push_back((asked.at.saturating_add(PEER_WAIT), id));
         if let Some(peer) = self.graph.get(id).and_then(|node| node.peer) {
             self.retry.push(peer);
@@ -325,7 +343,7 @@ impl Causality {
         node.over = over;
         node.answered = exchange.answered.map(Into::into).or(node.answered);
         node.read = exchange.read.map(|read| (read.at, read.thread));
-        let client = node.client;
+        let (client, content) = (node.client, node.content);
         let (asked, socket, port, read) = (node.asked.at, node.socket, node.port, node.read);
         let answer = exchange.answered;
         if !client {
@@ -338,6 +356,7 @@ impl Causality {
         self.retry.push(id);
         self.holds_due.push_back((over.saturating_add(MAX_HOLD), id));
         if !client {
+            self.tunnels.ended(id, content);
             self.served(id, socket, port, asked, over, read, thread, answer.as_ref());
         }
     }
@@ -391,12 +410,16 @@ impl Causality {
             return;
         }
         let link = if node.client { self.link_call(id) } else { self.link_request(id) };
+        if link.is_some() {
+            self.explain_link(id);
+        }
         if let (Some(mut link), Some(node)) = (link, self.graph.get_mut(id)) {
             link.conflict = node.header.iter().flat_map(|header| &header.others).map(|other| other.format).collect();
             if node.meeting == Meeting::Told {
                 self.meetings.placed(node.key, &link);
             }
             node.link = Some(link);
+            self.tunnels.forget(id);
             let mut waiters = std::mem::take(&mut node.waiters);
             if let Some(peer) = node.peer {
                 waiters.push(peer);
@@ -415,12 +438,12 @@ impl Causality {
     /// Tells an exchange that is over and has its link.
     fn try_tell(&mut self, id: ExchangeId, out: &mut dyn FnMut(Verdict)) {
         let Some(node) = self.graph.get(id) else { return };
-        let (Some(exchange), Some(link)) = (&node.exchange, &node.link) else { return };
+        let (true, Some(link)) = (node.exchange.is_some(), &node.link) else { return };
         let peer = node.peer.and_then(|peer| self.graph.get(peer));
         if node.client && node.waited == Waited::Briefly && peer.is_some_and(|server| !server.done) {
             return;
         }
-        let merged = !node.client && peer.is_some() && exchange.request.kind == Kind::Database;
+        let merged = !node.client && peer.is_some() && node.database;
         let pid = node.thread.or(node.read.map(|(_, thread)| thread)).map(|thread| thread.pid);
         let peer = peer.map(|peer| Peer {
             pid: peer.thread.map(|thread| thread.pid),
@@ -438,13 +461,14 @@ impl Causality {
             link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });
         }
         let told = self.is_told(id, pid);
+        let grounds = self.explain_told(id);
         let Some(exchange) = self.graph.get_mut(id).and_then(|node| node.exchange.take()) else { return };
         self.graph.settle(id);
         self.told.push_back((over.saturating_add(self.memory), id));
         out(match (merged, told) {
             (true, _) => Verdict::Merged(id),
             (false, false) => Verdict::Skipped(pid),
-            (false, true) => Verdict::Linked(Box::new(Linked { exchange, link, pid, peer })),
+            (false, true) => Verdict::Linked(Box::new(Linked { exchange, link, pid, peer, grounds })),
         });
     }
 
@@ -458,8 +482,15 @@ impl Causality {
 
     fn drop_node(&mut self, id: ExchangeId) {
         let Some(Forgotten { mut waiters, unfinished, distrusted }) = self.graph.remove(id) else { return };
-        if let Some(ids) = unfinished.and_then(|port| self.unfinished.get_mut(&port)) {
-            ids.retain(|other| *other != id);
+        self.tunnels.forget(id);
+        if let Some(explainer) = &mut self.explainer {
+            explainer.forget(id);
+        }
+        if let Some((port, content)) = unfinished {
+            self.tunnels.ended(id, content);
+            if let Some(ids) = self.unfinished.get_mut(&port) {
+                ids.retain(|other| *other != id);
+            }
         }
         if let Some(trace_id) = distrusted
             && let Some(count) = self.distrusted.get_mut(&trace_id)

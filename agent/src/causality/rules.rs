@@ -11,9 +11,13 @@ use crate::capture::event::{Nanos, Opened, Thread};
 use crate::exchange::ExchangeId;
 
 /// What the rules say of a call.
-enum Ruling {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// It is too early to say; something may change when that exchange does.
     Wait(Option<ExchangeId>),
+    /// It was made for that request.
     Owner { owner: ExchangeId, evidence: Evidence, provisional: bool },
+    /// There is no request that it was certainly made for.
     Orphan(Reason),
 }
 
@@ -58,7 +62,7 @@ impl Causality {
         let candidate = node.connected.and_then(Forward::candidate).or(node.sent.candidate());
         let theirs = candidate.and_then(|candidate| self.graph.get(candidate.owner)).map(|owner| owner.header.as_deref());
         // At once, where nothing that comes later could add to it: a span of the same trace as the request's, or no request at all.
-        if let Some(header) = header.filter(|header| header.trusted)
+        if let Some(header) = header.filter(|header| header.trusted && self.tunnels.same(id).is_none())
             && theirs.is_none_or(|theirs| {
                 theirs.is_some_and(|theirs| header.context.trace_id == theirs.context.trace_id && !header.repeats(theirs))
             })
@@ -72,18 +76,22 @@ impl Causality {
                 None => root,
             })
         };
-        match self.rule(node) {
-            Ruling::Owner { owner, evidence, provisional } => {
+        match self.rule_tunnel(id, node, self.rule(node)) {
+            Ruling::Owner { owner: request, evidence, provisional } => {
+                let owner = self.told_by(request);
                 match self.graph.get(owner).map(|owner| (&owner.link, owner.header.as_deref())) {
                     Some((Some(link), theirs)) => {
                         let made_by_another =
                             header.filter(|header| header.trusted && !theirs.is_some_and(|theirs| header.repeats(theirs)));
                         let place = match made_by_another {
                             Some(header) => met(header.place(Link::root(node.key.trace(), span_id, Reason::Root)), link),
-                            None => Link { provisional, ..link.below(span_id, false, evidence) },
+                            None => Link { provisional, ..link.below(span_id, owner != request, evidence) },
                         };
-                        let pid = node.thread.map(|thread| thread.pid);
-                        self.is_told(owner, pid);
+                        let thread = if owner == request { node.thread } else { self.graph.get(owner).and_then(|client| client.thread) };
+                        if let (Evidence::Tunnel, Some(request)) = (evidence, self.graph.get(request)) {
+                            self.tunnels.pair(node.socket, request.socket);
+                        }
+                        self.is_told(owner, thread.map(|thread| thread.pid));
                         Some(place)
                     }
                     Some((None, _)) if node.waited < Waited::Enough => {
@@ -102,6 +110,11 @@ impl Causality {
             }
             Ruling::Orphan(reason) => otherwise(reason),
         }
+    }
+
+    /// The exchange whose span tells of a request: that of the client's end, for a request to a database of which both are seen.
+    fn told_by(&self, request: ExchangeId) -> ExchangeId {
+        self.graph.get(request).filter(|node| node.database).and_then(|node| node.peer).unwrap_or(request)
     }
 
     /// What the rules of its process say of a call.

@@ -1,6 +1,7 @@
 //! What the commands do: open a source, run the pipeline, end with the accounting. The thin shell around the pure stages.
 mod capture;
 mod doctor;
+mod explain;
 mod links;
 mod live;
 mod policy;
@@ -35,6 +36,7 @@ pub fn main(cli: Cli) -> u8 {
         Command::Pcap(options) => capture::pcap(&options),
         Command::Record(options) => recording::record(&options),
         Command::Replay(options) => recording::replay(&options),
+        Command::Explain(options) => explain::explain(&options),
         Command::Doctor(options) => {
             doctor::doctor(options);
             Ok(())

@@ -10,6 +10,7 @@ use crate::cli::{Record, Replay};
 use crate::enrich::directory::Directory;
 use crate::enrich::host::Host;
 use crate::enrich::process::ProcessInfo;
+use crate::pipeline::Pipeline;
 use crate::selection::Selection;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter};
@@ -113,17 +114,7 @@ pub(super) fn replay(options: &Replay) -> Result<(), Failure> {
                     session.tick(None);
                 }
             }
-            Ok(Some(Entry::Clock { mono, unix })) => session.pipeline.directory().set_clock(unix.wrapping_sub(mono)),
-            Ok(Some(Entry::Process { pid: HOST, blob })) => {
-                if let Ok(host) = serde_json::from_slice(blob) {
-                    session.pipeline.directory().set_host(host);
-                }
-            }
-            Ok(Some(Entry::Process { blob, .. })) => {
-                if let Some(info) = ProcessInfo::from_bytes(blob) {
-                    session.pipeline.learn(info);
-                }
-            }
+            Ok(Some(entry @ (Entry::Clock { .. } | Entry::Process { .. }))) => remember(&entry, &mut session.pipeline),
             Ok(Some(Entry::Counters(counters))) => {
                 let lost = counters.first().copied().unwrap_or(0);
                 records.taken += lost;
@@ -141,6 +132,24 @@ pub(super) fn replay(options: &Replay) -> Result<(), Failure> {
         eprintln!("wirespan: {} ends in the middle of an entry, which was skipped", options.file.display());
     }
     failure.map_or(Ok(()), |error| Err(unusable(&error)))
+}
+
+/// Takes what a recording says beside its records.
+pub(super) fn remember(entry: &Entry<'_>, pipeline: &mut Pipeline) {
+    match *entry {
+        Entry::Clock { mono, unix } => pipeline.directory().set_clock(unix.wrapping_sub(mono)),
+        Entry::Process { pid: HOST, blob } => {
+            if let Ok(host) = serde_json::from_slice(blob) {
+                pipeline.directory().set_host(host);
+            }
+        }
+        Entry::Process { blob, .. } => {
+            if let Some(info) = ProcessInfo::from_bytes(blob) {
+                pipeline.learn(info);
+            }
+        }
+        Entry::Record(_) | Entry::Counters(_) => {}
+    }
 }
 
 fn open(path: &Path) -> Result<Reader<BufReader<File>>, RecordingError> {

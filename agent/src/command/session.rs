@@ -160,7 +160,7 @@ impl Session {
         let spans = spans(&self.pipeline, exported);
         let others = self.others.as_ref().map(Rendezvous::remarks).unwrap_or_default();
         let remarks = self.pipeline.remarks().into_iter().chain(others).collect();
-        Accounting { records, spans, remarks }
+        Accounting { records, spans, links: self.pipeline.links(), remarks }
     }
 
     /// Tells everything that is left, closes the outputs and prints the accounting.

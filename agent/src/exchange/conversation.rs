@@ -68,9 +68,17 @@ impl Conversation {
         self.talk.as_ref().is_some_and(|talk| !talk.unread.is_empty() || !talk.held.is_empty() || talk.doubtful)
     }
 
-    pub(super) fn head(&mut self, first: Point, head: Head, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+    pub(super) fn head(
+        &mut self,
+        first: Point,
+        head: Head,
+        content: u64,
+        next: &mut u64,
+        counters: &mut Counters,
+        out: &mut dyn FnMut(Progress),
+    ) {
         match head {
-            Head::Request(request) => self.request(first, request, next, counters, out),
+            Head::Request(request) => self.request(first, request, content, next, counters, out),
             Head::Response(response) => self.response(first, response, counters, out),
         }
     }
@@ -82,7 +90,15 @@ impl Conversation {
         }
     }
 
-    fn request(&mut self, asked: Point, request: Request, next: &mut u64, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+    fn request(
+        &mut self,
+        asked: Point,
+        request: Request,
+        content: u64,
+        next: &mut u64,
+        counters: &mut Counters,
+        out: &mut dyn FnMut(Progress),
+    ) {
         let socket = &self.opened;
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if talk.pending.len() >= MAX_PENDING {
@@ -104,8 +120,10 @@ impl Conversation {
         let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
         let (client, port, shared) = (talk.client, socket.local.port(), talk.many && !talk.pending.is_empty());
         let client_address = if client { socket.local.ip() } else { socket.remote.ip() };
-        let (carried, exports) = (request.carried.clone(), request.exports);
-        out(Progress::Begun(Begun { id, socket: socket.socket, client, asked, opener, shared, carried, exports, port, client_address }));
+        let Request { kind, ref carried, exports, .. } = request;
+        let (socket_id, carried) = (socket.socket, carried.clone());
+        let begun = Begun { id, socket: socket_id, client, asked, opener, shared, kind, content, carried, exports, port, client_address };
+        out(Progress::Begun(begun));
         let answered = request.answered;
         let exchange = Box::new(Exchange {
             id,
@@ -281,6 +299,8 @@ impl Conversation {
 
     pub(super) fn left(&mut self, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         let Some(mut talk) = self.talk.take() else { return };
+        // What follows in it did not have to wait for the connection.
+        self.established = None;
         counters.left += talk.pending.len() as u64;
         talk.pending.drain(..).for_each(|exchange| out(Progress::Lost(exchange.id)));
         talk.proven(out);

@@ -8,7 +8,7 @@ use crate::capture::event::{Closed, End, Nanos, Opened, Read, Sender, SocketId};
 use crate::flow::Signal;
 use crate::flow::stream::Point;
 use crate::protocol::context::Carried;
-use crate::protocol::{Request, Response};
+use crate::protocol::{Kind, Request, Response};
 use conversation::Conversation;
 use rustc_hash::FxHashMap;
 use std::net::IpAddr;
@@ -88,6 +88,10 @@ pub struct Begun {
     pub opener: Option<Sender>,
     /// Other requests of the same connection are unanswered, whose answers may come before its own.
     pub shared: bool,
+    /// Kind of conversation.
+    pub kind: Kind,
+    /// Digest of the request's head: the same wherever these bytes are handed on.
+    pub content: u64,
     /// What the request carries about its trace.
     pub carried: Option<Arc<Carried>>,
     /// Whether the request exports spans of the client.
@@ -181,7 +185,7 @@ impl Exchanges {
         match signal {
             Signal::Established { at, .. } => conversation.established(at),
             Signal::Recognised { protocol, client, joined, .. } => conversation.recognised(protocol, client, joined),
-            Signal::Head { first, head, .. } => conversation.head(first, head, &mut self.next, &mut self.counters, out),
+            Signal::Head { first, head, content, .. } => conversation.head(first, head, content, &mut self.next, &mut self.counters, out),
             Signal::More { first, more, .. } => conversation.more(first, *more, out),
             Signal::End { side, stream, last, truncated, .. } => conversation.end(side, stream, last, truncated, out),
             Signal::Unread { side, first, last, .. } => conversation.unread(side, first, last, &mut self.counters, out),

@@ -13,6 +13,10 @@ const MAX_UNDECIDED: usize = 16 * 1024;
 const MAX_UNDECIDED_TURNS: u8 = 16;
 /// Turns after which a connection will go on, as far as anybody can tell: a second request has come.
 const LASTING: u8 = 2;
+/// What a connection is after `CONNECT`: another connection within this one, from its first byte on.
+const TUNNEL: &str = "tunnel";
+/// Tunnels within tunnels that are followed: a chain of proxies is shorter, and hostile bytes could nest them by the thousand.
+const MAX_TUNNELS: u8 = 4;
 /// Times that bytes may not fit before the connection was misjudged: losses explain a few.
 const MAX_INVALID: u8 = 16;
 
@@ -44,6 +48,8 @@ pub(super) struct Connection {
     mirrored: bool,
     /// Turns that were decoded, up to [`LASTING`].
     turns: u8,
+    /// Tunnels that it has become, one within the other.
+    tunnels: u8,
     /// Segments that this socket had retransmitted when it was heard of last.
     pub(super) retransmits: u32,
     last_seen: Nanos,
@@ -53,7 +59,19 @@ impl Connection {
     pub(super) fn new(opened: Arc<Opened>) -> Self {
         let (phase, last_seen) = (Phase::Undecided { turns: 0 }, opened.at);
         let halves = <[Half; 2]>::default();
-        Self { opened, halves, phase, turn: None, established: false, other: None, mirrored: false, turns: 0, retransmits: 0, last_seen }
+        Self {
+            opened,
+            halves,
+            phase,
+            turn: None,
+            established: false,
+            other: None,
+            mirrored: false,
+            turns: 0,
+            tunnels: 0,
+            retransmits: 0,
+            last_seen,
+        }
     }
 
     pub(super) fn is_ignored(&self) -> bool {
@@ -227,10 +245,10 @@ impl Connection {
                     counters: shared.counters,
                     out: shared.out,
                 };
-                step(stream, &mut |stream, piece| {
-                    if outcome == Outcome::Going {
-                        outcome = lane.piece(stream, &piece, &mut reader);
-                    }
+                step(stream, &mut |stream, piece| match outcome {
+                    Outcome::Going => outcome = lane.piece(stream, &piece, &mut reader),
+                    Outcome::Left(TUNNEL) => keep(lane, stream, &piece),
+                    Outcome::Invalid | Outcome::Left(_) => {}
                 });
             }
         }
@@ -274,8 +292,22 @@ impl Connection {
                     self.leave(None, shared);
                 }
             }
+            Outcome::Left(TUNNEL) if self.tunnels < MAX_TUNNELS => self.begin_again(shared),
             Outcome::Left(name) => self.leave(Some(name), shared),
         }
+    }
+
+    /// What follows is a connection of its own, whose protocol is to be found.
+    fn begin_again(&mut self, shared: &mut Shared<'_>) {
+        self.tunnels += 1;
+        *shared.left.entry(TUNNEL).or_default() += 1;
+        (shared.out)(Signal::Left { socket: self.opened.socket });
+        // While nobody knows what it speaks, the source has to tell both ends.
+        shared.verdicts.extend(self.mirror(false).map(|verdict| (self.opened.socket, verdict)));
+        self.phase = Phase::Undecided { turns: 0 };
+        self.turns = 0;
+        self.halves.iter_mut().for_each(|half| half.lane.begin_again());
+        self.decide(shared);
     }
 
     fn leave(&mut self, name: Option<&'static str>, shared: &mut Shared<'_>) {

@@ -1,7 +1,7 @@
 //! One direction of a recognised connection: keeps the bytes that the decoder has not taken, steps over bodies, and finds its feet
 //! again after a loss.
 use super::stream::{Piece, Point, Stream};
-use super::{Counters, Signal};
+use super::{Counters, Signal, content};
 use crate::capture::event::SocketId;
 use crate::protocol::{Decoder, Side, Step, Take};
 
@@ -100,6 +100,12 @@ impl Lane {
         self.dropping = false;
     }
 
+    /// The connection is a new one from the first byte on that was not taken.
+    pub(super) fn begin_again(&mut self) {
+        let Self { pending, taken, finished, .. } = std::mem::take(self);
+        *self = Self { pending, taken, finished, ..Self::default() };
+    }
+
     /// Drops what was kept while the protocol was not known.
     pub(super) fn forget_kept(&mut self, stream: &Stream) {
         self.pending = Vec::new();
@@ -151,8 +157,11 @@ impl Lane {
                         break;
                     }
                     let here = take.used.min(rest.len() as u64);
+                    let asks = reader.side == Side::Client && take.head.is_some();
+                    let head = if take.head_len == 0 { here } else { take.head_len };
+                    let content = if asks { rest.get(..head as usize).map_or(0, content::digest) } else { 0 };
                     rest = rest.get(here as usize..).unwrap_or_default();
-                    self.take(stream, take, here, reader);
+                    self.take(stream, take, here, content, reader);
                 }
                 Step::Invalid => {
                     reader.counters.invalid += 1;
@@ -160,7 +169,7 @@ impl Lane {
                     self.taken += rest.len() as u64;
                     return (0, Outcome::Invalid);
                 }
-                Step::Leave(name) => return (0, Outcome::Left(name)),
+                Step::Leave(name) => return (rest.len(), Outcome::Left(name)),
             }
             if finished && rest.is_empty() && self.open.is_none() {
                 break;
@@ -170,12 +179,12 @@ impl Lane {
         (rest.len(), Outcome::Going)
     }
 
-    /// Applies a step of which `here` bytes were at hand.
-    fn take(&mut self, stream: &Stream, take: Take, here: u64, reader: &mut Reader<'_>) {
+    /// Applies a step of which `here` bytes were at hand, with the digest of the request's head in it.
+    fn take(&mut self, stream: &Stream, take: Take, here: u64, content: u64, reader: &mut Reader<'_>) {
         self.begun = true;
         self.stream = take.stream;
         if take.stream != 0 {
-            self.take_one_of_many(stream, take, here, reader);
+            self.take_one_of_many(stream, take, here, content, reader);
             return;
         }
         if take.start {
@@ -183,19 +192,19 @@ impl Lane {
         }
         if let (Some(head), Some(open)) = (take.head, self.open.as_mut()) {
             open.headed = true;
-            (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head: *head });
+            (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head: *head, content });
         }
         self.advance(stream, take.used, here, take.end, reader);
     }
 
     /// The same for a message that is not the only open one. Nothing is kept for it here: its decoder and the next stage know it.
-    fn take_one_of_many(&mut self, stream: &Stream, take: Take, here: u64, reader: &mut Reader<'_>) {
+    fn take_one_of_many(&mut self, stream: &Stream, take: Take, here: u64, content: u64, reader: &mut Reader<'_>) {
         let Reader { socket, side, .. } = *reader;
         // What could not be decoded ends where something can.
         self.close(stream, self.taken, socket, side, reader.out);
         let first = stream.point(self.taken);
         if let (Some(head), Some(first)) = (take.head, first) {
-            (reader.out)(Signal::Head { socket, side, first, head: *head });
+            (reader.out)(Signal::Head { socket, side, first, head: *head, content });
         }
         if let (Some(more), Some(first)) = (take.more, first) {
             (reader.out)(Signal::More { socket, first, more });
@@ -237,7 +246,7 @@ impl Lane {
         {
             let shown = std::mem::take(&mut self.pending).len() as u64;
             let here = shown.min(take.used);
-            self.take(stream, take, here, reader);
+            self.take(stream, take, here, 0, reader);
         }
         let step = self.skip.min(len);
         if step > 0 {
@@ -277,7 +286,7 @@ impl Lane {
 
     /// Gives up a head that is longer than any that can be decoded.
     fn bounded(&mut self, stream: &Stream, outcome: Outcome, reader: &mut Reader<'_>) -> Outcome {
-        if self.pending.len() > reader.longest_head {
+        if outcome == Outcome::Going && self.pending.len() > reader.longest_head {
             reader.counters.unseen += 1;
             let pending = self.pending.len() as u64;
             self.lose(stream, reader);

@@ -3,6 +3,7 @@
 //!
 //! Input: [`Event`]s of any source. Output: [`Signal`]s, in the order in which things happened.
 mod connection;
+mod content;
 mod lane;
 mod loopback;
 pub mod stream;
@@ -53,6 +54,8 @@ pub enum Signal {
         first: Point,
         /// What it is.
         head: Head,
+        /// Digest of the bytes of a request's head; zero for a response.
+        content: u64,
     },
     /// Behind the head of one of several open messages, more is known.
     More {

@@ -153,6 +153,8 @@ fn a_process_that_traces_itself_is_skipped_and_its_callee_hangs_under_its_sdks_s
     world.pass(500_000_000);
     // The export's client, the request's server, the call's client.
     assert_eq!(world.remarks(), (BTreeMap::new(), 3));
+    let links = [("header:tracecontext", 2), ("none:sdk", 1)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(world.links(), BTreeMap::from(links));
     let spans = world.end();
     assert_eq!(place(client(&spans, "/a")), at(trace(1), span_id(2), "header:tracecontext"));
     assert_eq!(place(server(&spans, "/stock")), at(trace(1), span_id(3), "header:tracecontext"));
@@ -341,9 +343,15 @@ fn of_baggage_only_what_is_allowed_is_recorded() {
 /// Every test that `LINKS.md` names is one.
 #[test]
 fn every_case_that_is_drawn_is_held_by_a_test() {
-    let sources =
-        [include_str!("cases.rs"), include_str!("meetings.rs"), include_str!("tests.rs"), include_str!("../../../tests/tests/sdk.rs")];
-    let sources = sources.concat();
+    let sources = [
+        include_str!("cases.rs"),
+        include_str!("meetings.rs"),
+        include_str!("tests.rs"),
+        include_str!("tunnels.rs"),
+        include_str!("../../../tests/tests/sdk.rs"),
+        include_str!("../../../tests/tests/tunnels.rs"),
+    ]
+    .concat();
     let named: Vec<&str> =
         include_str!("../../../LINKS.md").lines().filter_map(|line| line.strip_prefix("Test: `")?.strip_suffix('`')).collect();
     assert!(named.len() >= 12, "{named:?}");

@@ -1,7 +1,9 @@
 //! The second half of the pipeline: what was heard becomes spans. Knows exchanges, processes and links, no bytes.
+use super::explained::{Behind, Explained, Facts};
 use super::listener::Heard;
 use crate::capture::event::{Nanos, Process, Sender, Thread};
 use crate::causality::class::Habit;
+use crate::causality::link::Evidence;
 use crate::causality::meeting::{self, Answer, Letter};
 use crate::causality::policy::{BaggageKey, Policy};
 use crate::causality::{self, Causality, Verdict};
@@ -11,6 +13,7 @@ use crate::enrich::span::{Resource, Span};
 use crate::exchange::{self, ExchangeId, Exchanges, Progress};
 use crate::flow::Signal;
 use crate::selection::Selection;
+use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -34,11 +37,23 @@ struct Builder {
     spans: u64,
     /// Of these, those that were not made, because their processes trace themselves.
     skipped: u64,
+    /// The others by the evidence of their links.
+    links: FxHashMap<Evidence, u64>,
+    /// What is behind each span, where somebody asks why.
+    explained: Option<Vec<Explained>>,
 }
 
 impl Teller {
     pub(super) fn new(directory: Directory, selection: Selection, policy: Policy, reads: bool) -> Self {
-        let builder = Builder { directory, selection, baggage: policy.baggage.clone(), spans: 0, skipped: 0 };
+        let builder = Builder {
+            directory,
+            selection,
+            baggage: policy.baggage.clone(),
+            spans: 0,
+            skipped: 0,
+            links: FxHashMap::default(),
+            explained: None,
+        };
         Self { exchanges: Exchanges::new(reads), linker: Linker { causality: Causality::new(policy, reads), builder } }
     }
 
@@ -81,6 +96,10 @@ impl Teller {
         self.linker.builder.skipped
     }
 
+    pub(super) fn links(&self) -> &FxHashMap<Evidence, u64> {
+        &self.linker.builder.links
+    }
+
     pub(super) fn counters(&self) -> (exchange::Counters, causality::Counters) {
         (self.exchanges.counters(), self.linker.causality.counters())
     }
@@ -100,6 +119,15 @@ impl Teller {
     pub(super) fn answer(&mut self, id: ExchangeId, answer: Answer, each: &mut dyn FnMut(Span)) {
         let Linker { causality, builder } = &mut self.linker;
         causality.answer(id, answer, &mut |verdict| builder.verdict(verdict, each));
+    }
+
+    pub(super) fn explain(&mut self) {
+        self.linker.causality.explain();
+        self.linker.builder.explained = Some(Vec::new());
+    }
+
+    pub(super) fn take_explained(&mut self) -> Vec<Explained> {
+        self.linker.builder.explained.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub(super) fn know(&mut self, pid: u32, habit: Habit) {
@@ -142,7 +170,7 @@ impl Linker {
 
 impl Builder {
     fn verdict(&mut self, verdict: Verdict, each: &mut dyn FnMut(Span)) {
-        let (span, pid) = match verdict {
+        let (span, pid, evidence, behind) = match verdict {
             Verdict::Merged(_) => return,
             Verdict::Skipped(pid) => {
                 let wanted = u64::from(self.selection.wants_span(pid));
@@ -151,20 +179,27 @@ impl Builder {
                 return;
             }
             Verdict::Linked(mut linked) => {
+                let behind = self.explained.is_some().then(|| Behind::Exchange(Facts::of(&linked)));
                 build::record_baggage(&mut linked.exchange.request, &self.baggage);
                 let (opened, client, pid) = (Arc::clone(&linked.exchange.opened), linked.exchange.client, linked.pid);
+                let evidence = linked.link.evidence;
                 let resource = self.resource(pid, opened.local, client);
                 let peer = linked.peer.map(|peer| self.resource(peer.pid, opened.remote, !client).service().to_owned());
-                (build::exchange_span(*linked, resource, peer, |at| self.directory.clock(at)), pid)
+                (build::exchange_span(*linked, resource, peer, |at| self.directory.clock(at)), pid, evidence, behind)
             }
             Verdict::ConnectFailed { opened, closed, link } => {
                 let pid = opened.opener.map(|opener| opener.thread.pid);
-                let resource = self.resource(pid, opened.local, true);
-                (build::failed_connect_span(&opened, &closed, link, resource, |at| self.directory.clock(at)), pid)
+                let (resource, evidence) = (self.resource(pid, opened.local, true), link.evidence);
+                let behind = self.explained.is_some().then_some(Behind::FailedConnect(*opened, closed));
+                (build::failed_connect_span(&opened, &closed, link, resource, |at| self.directory.clock(at)), pid, evidence, behind)
             }
         };
         if self.selection.wants_span(pid) {
             self.spans += 1;
+            *self.links.entry(evidence).or_default() += 1;
+            if let (Some(explained), Some(behind)) = (&mut self.explained, behind) {
+                explained.push(Explained { span: span.clone(), evidence, behind });
+            }
             each(span);
         }
     }

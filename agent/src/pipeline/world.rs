@@ -1,5 +1,5 @@
 //! A small world for tests: programs with threads that connect, send and read, told as the kernel would tell it.
-use super::Pipeline;
+use super::{Explained, Pipeline};
 use crate::capture::event::{Closed, Direction, End, Event, LastRead, Opened, Read, Role, Segment, Sender, SocketId, Thread};
 use crate::causality::class::Habit;
 use crate::causality::meeting::{Answer, Letter};
@@ -261,6 +261,21 @@ impl World {
     /// What did not become a span so far, and spans that were not made because their processes trace themselves.
     pub fn remarks(&self) -> (BTreeMap<&'static str, u64>, u64) {
         (self.pipeline.remarks(), self.pipeline.skipped())
+    }
+
+    /// From now on it is kept what is behind each span.
+    pub fn explain(&mut self) {
+        self.pipeline.explain();
+    }
+
+    /// What is behind the spans so far.
+    pub fn explained(&mut self) -> Vec<Explained> {
+        self.pipeline.take_explained()
+    }
+
+    /// Spans so far by how their links were found.
+    pub fn links(&self) -> BTreeMap<String, u64> {
+        self.pipeline.links().into_iter().map(|(name, count)| (name.into_owned(), count)).collect()
     }
 
     /// Everything that is left is told.

@@ -118,6 +118,8 @@ pub struct Take {
     pub start: bool,
     /// What the message is. Comes once per message, with `start` or later; a message without it yields nothing.
     pub head: Option<Box<Head>>,
+    /// Of these bytes, those that say what the message is, all of which were there; zero if that is all of them.
+    pub head_len: u64,
     /// What these bytes add to what was said, if the message is one of several.
     pub more: Option<Box<More>>,
     /// The message ends with the last of these bytes.

@@ -55,6 +55,8 @@ pub mod tcp_flag {
     pub const SYN: u8 = 2;
     /// Reset the connection.
     pub const RST: u8 = 4;
+    /// The sender's write ends with this segment.
+    pub const PSH: u8 = 8;
     /// The acknowledgement number is valid.
     pub const ACK: u8 = 16;
 }

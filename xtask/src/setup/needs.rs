@@ -147,6 +147,13 @@ const TRAFFIC: &[Need] = &[
         signs: &[Sign::Program("nghttpx")],
         source: Source::Service { package: "nghttp2-proxy", unit: "nghttpx.service" },
     },
+    debian("socat", &[Sign::Program("socat")], &["socat"]),
+    Need { what: "haproxy", signs: &[Sign::Program("haproxy")], source: Source::Service { package: "haproxy", unit: "haproxy.service" } },
+    Need {
+        what: "tinyproxy",
+        signs: &[Sign::Program("tinyproxy")],
+        source: Source::Service { package: "tinyproxy", unit: "tinyproxy.service" },
+    },
     // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
     Need {
         what: "Go 1.21 or newer",

@@ -230,7 +230,7 @@ impl Connection {
             return Some(Step::Take(Take { used: used as u64, start: true, head: Some(Box::new(head)), ..Take::default() }));
         }
         let take = self.behind(from, used, &framing, after)?;
-        Some(Step::Take(Take { start: true, head: Some(Box::new(head)), ..take }))
+        Some(Step::Take(Take { start: true, head: Some(Box::new(head)), head_len: used as u64, ..take }))
     }
 
     /// Reads a head and pairs it with the other direction's.

@@ -343,7 +343,15 @@ impl Connection {
         decoded.ok()?;
         let Said { head, more, interim } = said;
         let stream = if frame.kind == kind::PUSH_PROMISE { 0 } else { frame.stream.into() };
-        Some(Step::Take(Take { used: used as u64, stream, start: head.is_some(), head: head.map(Box::new), more, end: end || interim }))
+        Some(Step::Take(Take {
+            used: used as u64,
+            stream,
+            start: head.is_some(),
+            head: head.map(Box::new),
+            head_len: 0,
+            more,
+            end: end || interim,
+        }))
     }
 
     /// What a block of the client says: a request, or its trailers.

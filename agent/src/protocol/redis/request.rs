@@ -36,6 +36,8 @@ pub(super) struct Beginning<'a> {
     pub(super) arguments: Option<Arguments<'a>>,
     /// Bytes up to the end of the last argument that was looked at; may be more than there were.
     pub(super) used: u64,
+    /// Of these, those that were looked at.
+    pub(super) shown: u64,
     /// Arguments that follow.
     pub(super) rest: u64,
 }
@@ -51,7 +53,9 @@ pub(super) fn begin(bytes: &[u8]) -> Result<Beginning<'_>, Stop> {
 
 fn array<'a>(bytes: &'a [u8], rest: &[u8]) -> Result<Beginning<'a>, Stop> {
     let (total, used) = match resp::length(rest)? {
-        (Length::Of(0) | Length::Nil, used) => return Ok(Beginning { arguments: None, used: 1 + used as u64, rest: 0 }),
+        (Length::Of(0) | Length::Nil, used) => {
+            return Ok(Beginning { arguments: None, used: 1 + used as u64, shown: 1 + used as u64, rest: 0 });
+        }
         (Length::Of(total), used) => (total, used),
         (Length::Streamed, _) => return Err(Stop::Invalid),
     };
@@ -61,7 +65,7 @@ fn array<'a>(bytes: &'a [u8], rest: &[u8]) -> Result<Beginning<'a>, Stop> {
         let (len, content) = argument(bytes.get(at..).unwrap_or_default())?;
         at += content;
         if len > MAX_ARGUMENT as u64 {
-            return Ok(Beginning { arguments: Some(arguments), used: at as u64 + len + 2, rest: total - index - 1 });
+            return Ok(Beginning { arguments: Some(arguments), used: at as u64 + len + 2, shown: at as u64, rest: total - index - 1 });
         }
         let end = at + len as usize;
         *kept = Some(bytes.get(at..end).ok_or(Stop::More)?);
@@ -71,7 +75,7 @@ fn array<'a>(bytes: &'a [u8], rest: &[u8]) -> Result<Beginning<'a>, Stop> {
             _ => return Err(Stop::Invalid),
         }
     }
-    Ok(Beginning { arguments: Some(arguments), used: at as u64, rest: total.saturating_sub(MAX_ARGUMENTS as u64) })
+    Ok(Beginning { arguments: Some(arguments), used: at as u64, shown: at as u64, rest: total.saturating_sub(MAX_ARGUMENTS as u64) })
 }
 
 /// The length of the argument at the start of `bytes` and the offset of its first byte.
@@ -120,7 +124,7 @@ fn inline(bytes: &[u8]) -> Result<Beginning<'_>, Stop> {
         }
         arguments.total += 1;
     }
-    Ok(Beginning { arguments: Some(arguments).filter(|arguments| arguments.total > 0), used: used as u64, rest: 0 })
+    Ok(Beginning { arguments: Some(arguments).filter(|arguments| arguments.total > 0), used: used as u64, shown: used as u64, rest: 0 })
 }
 
 /// A command as it may be shown.

@@ -81,7 +81,7 @@ impl Session {
             }
         };
         self.rest = beginning.rest;
-        Ok(Take { used: beginning.used, start: true, head, end: self.rest == 0, ..Take::default() })
+        Ok(Take { used: beginning.used, start: true, head, head_len: beginning.shown, end: self.rest == 0, ..Take::default() })
     }
 
     fn request(&mut self, arguments: &Arguments<'_>, shown: Shown) -> Request {
