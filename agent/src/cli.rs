@@ -123,6 +123,21 @@ pub struct Watch {
     pub debug_kernel: bool,
 }
 
+/// How requests are linked across nodes whose traffic must not be changed.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Links {
+    /// Link requests across nodes by way of this Redis or Valkey: `redis://HOST`, `redis+sentinel://HOST,HOST/MASTER`,
+    /// `redis-cluster://HOST,HOST`; `rediss` for TLS (or `WIRESPAN_LINKS_STORE`)
+    #[arg(long, value_name = "URL")]
+    pub links_store: Option<String>,
+    /// File with the store's password (or `WIRESPAN_LINKS_PASSWORD_FILE`, or the password itself in `WIRESPAN_LINKS_PASSWORD`)
+    #[arg(long, value_name = "FILE")]
+    pub links_password_file: Option<PathBuf>,
+    /// How long a request waits for its link, 1500ms unless told otherwise (or `WIRESPAN_LINKS_WAIT`)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub links_wait: Option<Duration>,
+}
+
 /// `wirespan run`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Run {
@@ -138,6 +153,9 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub headers: Headers,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub links: Links,
 }
 
 /// `wirespan pcap`.
@@ -237,7 +255,7 @@ pub struct Doctor {
 }
 
 /// A time with its unit: `500ms`, `10s`, `2m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale = match unit {

@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod export;
 pub mod flow;
 pub mod protocol;
+pub mod rendezvous;
 
 pub mod accounting;
 pub mod pipeline;

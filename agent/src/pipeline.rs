@@ -7,6 +7,8 @@
 mod cases;
 mod explained;
 mod listener;
+#[cfg(test)]
+mod meetings;
 mod teller;
 #[cfg(test)]
 mod tests;
@@ -21,10 +23,12 @@ pub use teller::Teller;
 
 use crate::capture::event::{Event, Nanos, SocketId};
 use crate::causality::class::Habit;
+use crate::causality::meeting::{Answer, Letter};
 use crate::causality::policy::Policy;
 use crate::enrich::directory::Directory;
 use crate::enrich::process::ProcessInfo;
 use crate::enrich::span::Span;
+use crate::exchange::ExchangeId;
 use crate::flow::DropCause;
 use crate::selection::Selection;
 use std::borrow::Cow;
@@ -94,6 +98,21 @@ impl Pipeline {
         self.teller.take_explained()
     }
 
+    /// From now on requests may have their other end on another node, whose agent is asked and told by letters; they wait at most `wait`.
+    pub fn meet(&mut self, wait: Nanos) {
+        self.teller.meet(wait);
+    }
+
+    /// What is to be sent to the agents of other nodes since the last call.
+    pub fn take_letters(&mut self) -> Vec<Letter> {
+        self.teller.take_letters()
+    }
+
+    /// Takes an answer of theirs, and gives the spans that it completes.
+    pub fn answer(&mut self, id: ExchangeId, answer: Answer, each: &mut dyn FnMut(Span)) {
+        self.teller.answer(id, answer, each);
+    }
+
     /// Spans made so far, and those that were not, because their processes trace themselves.
     #[must_use]
     pub fn spans(&self) -> u64 {
@@ -136,6 +155,7 @@ impl Pipeline {
     #[must_use]
     pub fn remarks(&self) -> BTreeMap<&'static str, u64> {
         let (flow, (exchanges, causality)) = (self.listener.counters(), self.teller.counters());
+        let meetings = self.teller.meetings();
         let all = [
             ("flow.connections_unrecognised", flow.unrecognised),
             ("flow.connections_misjudged", flow.misjudged),
@@ -149,6 +169,11 @@ impl Pipeline {
             ("exchange.too_many", exchanges.too_many),
             ("causality.context_conflict", causality.context_conflict),
             ("causality.context_untrusted", causality.context_untrusted),
+            ("links.met", meetings.met),
+            ("links.nobody", meetings.nobody),
+            ("links.late", meetings.late),
+            ("links.unanswered", meetings.unanswered),
+            ("links.conflict", meetings.conflict),
         ];
         let left = self.listener.left().iter().map(|(name, count)| (*name, *count));
         all.into_iter().filter(|(_, count)| *count > 0).chain(left).collect()

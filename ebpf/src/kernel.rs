@@ -1,7 +1,12 @@
 //! What the other modules take from the kernel: clock, current thread, and the TCP view of a socket.
 use crate::offsets::{adjacent, ids_by_helper, load, probe, probe_into};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, generated::bpf_skc_to_tcp_sock};
-use wirespan_abi::{Thread, offset};
+use wirespan_abi::{Addresses, Thread, offset};
+
+/// `AF_INET6`.
+const INET6: u16 = 10;
+/// How an IPv4 address in an IPv6 one begins (RFC 4291 section 2.5.5.2).
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /// States of a socket, as in the kernel's `tcp_states.h`.
 pub mod tcp_state {
@@ -116,6 +121,26 @@ impl Tcp {
     pub fn retransmits(self) -> u32 {
         // SAFETY: a u32 of the TCP socket.
         unsafe { load::<{ offset::TOTAL_RETRANS }, u32>(self.0) }
+    }
+
+    /// Both ends, for where there is no packet to ask, and whether they are IPv6; an IPv4 address mapped into IPv6 counts as IPv4.
+    #[inline(always)]
+    pub fn addresses(self, addresses: &mut Addresses) -> bool {
+        let sk = self.0 as u64;
+        addresses.local_port = probe::<{ offset::LOCAL_PORT }, u16>(sk).unwrap_or_default();
+        addresses.remote_port = u16::from_be(probe::<{ offset::REMOTE_PORT }, u16>(sk).unwrap_or_default());
+        if probe::<{ offset::FAMILY }, u16>(sk) == Some(INET6) {
+            addresses.local = probe::<{ offset::LOCAL_V6 }, [u8; 16]>(sk).unwrap_or_default();
+            addresses.remote = probe::<{ offset::REMOTE_V6 }, [u8; 16]>(sk).unwrap_or_default();
+            if addresses.local[..12] != MAPPED {
+                return true;
+            }
+        }
+        let (local, remote) = (probe::<{ offset::LOCAL_V4 }, [u8; 4]>(sk), probe::<{ offset::REMOTE_V4 }, [u8; 4]>(sk));
+        (addresses.local, addresses.remote) = ([0; 16], [0; 16]);
+        addresses.local[..4].copy_from_slice(&local.unwrap_or_default());
+        addresses.remote[..4].copy_from_slice(&remote.unwrap_or_default());
+        false
     }
 
     /// Segments with payload that have arrived.

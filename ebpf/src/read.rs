@@ -2,7 +2,7 @@
 use crate::{
     first_argument,
     kernel::{Tcp, after, now},
-    ring,
+    ring, segment,
     state::{self, Socket, state_flag},
 };
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
@@ -26,6 +26,9 @@ pub fn advanced(context: &BtfTracePointContext) -> Option<()> {
     }
     state.copied = upto;
     let (at, thread) = (now(), current());
+    if state.is(state_flag::SERVER) && !state.is(state_flag::OPENED | state_flag::CLOSED) {
+        segment::open_read(tcp, state, at);
+    }
     state::remember(thread.tid, LastRead { cookie: state.cookie, at, upto, reserved: 0 });
     let read = HeldRead { at, upto, reserved: 0, thread };
     if state.serves() && state.held.at == 0 {

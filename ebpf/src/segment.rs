@@ -242,6 +242,24 @@ fn open(first: &mut First<'_>) -> bool {
     true
 }
 
+/// First sight of a socket that was accepted together with its first request, by the thread that reads it: the packet that brought the
+/// request came to the listener (`TCP_DEFER_ACCEPT`), and none of its own may pass before the answer.
+#[inline(never)]
+pub fn open_read(tcp: Tcp, state: &mut Socket, at: u64) {
+    let mut addresses = Addresses::default();
+    let v6 = tcp.addresses(&mut addresses);
+    // SAFETY: only whether the entry exists matters.
+    if unsafe { OWN_PEERS.get(addresses) }.is_some() {
+        state.flags |= state_flag::OWN;
+        return;
+    }
+    let flags = flag::SERVER | flag::FRESH | if v6 { flag::IPV6 } else { 0 };
+    let head = Head { at, cookie: state.cookie, kind: kind::OPENED, flags, tcp_flags: 0, reserved: 0, len: 0 };
+    if ring::write(|| Opened { head, addresses, cgroup: 0, opener: NOBODY, last_read: LastRead::default(), comm: [0; 16] }) {
+        state.flags |= state_flag::OPENED;
+    }
+}
+
 /// Writes a log line. A function of its own, for the stack's sake.
 #[inline(never)]
 fn tell(skb: *mut __sk_buff, cookie: u64, flags: u8) {

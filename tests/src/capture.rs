@@ -5,8 +5,9 @@ use crate::wait::wait_until;
 use rustix::process::Signal;
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::process::Command;
 
-/// A running capture of the loopback interface.
+/// A running capture.
 #[derive(Debug)]
 pub struct Capture {
     program: Program,
@@ -15,13 +16,22 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Starts tcpdump for these ports, and waits until it captures.
+    /// Starts tcpdump for these ports of the loopback interface, and waits until it captures.
     pub fn start(rig: &Rig, ports: &[u16]) -> Self {
-        let (file, messages) = (rig.file("capture.pcap"), rig.file("tcpdump.err"));
         let filter = ports.iter().map(|port| format!("tcp port {port}")).collect::<Vec<_>>().join(" or ");
+        Self::start_with(rig, command("tcpdump", &["-i", "lo"]), &filter)
+    }
+
+    /// The same of the device `eth` of a network namespace, with everything that passes it.
+    pub fn start_in(rig: &Rig, namespace: &str) -> Self {
+        Self::start_with(rig, command("ip", &["netns", "exec", namespace, "tcpdump", "-i", "eth"]), "tcp")
+    }
+
+    fn start_with(rig: &Rig, mut tcpdump: Command, filter: &str) -> Self {
+        let (file, messages) = (rig.file("capture.pcap"), rig.file("tcpdump.err"));
         // `-Z root`: it would otherwise become a user who may not write here.
-        let mut tcpdump = command("tcpdump", &["-i", "lo", "-n", "-Z", "root", "-B", "16384", "-U", "-w"]);
-        tcpdump.arg(&file).arg(filter).stderr(File::create(&messages).expect("a file for messages"));
+        tcpdump.args(["-n", "-Z", "root", "-B", "16384", "-U", "-w"]).arg(&file).arg(filter);
+        tcpdump.stderr(File::create(&messages).expect("a file for messages"));
         let program = Program::start(tcpdump);
         let capture = Self { program, file, messages };
         wait_until("tcpdump captures", || capture.messages().contains("listening on"));

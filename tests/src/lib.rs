@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod collector;
 pub mod http;
 pub mod load;
+pub mod nat;
 pub mod network;
 pub mod program;
 pub mod python;

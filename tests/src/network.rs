@@ -52,6 +52,7 @@ impl Drop for Network {
     }
 }
 
-fn ip(args: &[&str]) {
+/// Runs `ip`.
+pub(crate) fn ip(args: &[&str]) {
     run(command("ip", args));
 }

@@ -192,3 +192,20 @@ print(connection.recv(4096).decode())";
     assert_eq!(line(server), "server peeking GET /peek 200 wire");
     assert!(server.number("wirespan.queue_ns").is_some_and(|time| time >= PEEKING_NS), "{server:?}");
 }
+
+#[test]
+fn a_call_made_for_a_request_that_came_with_its_connection_belongs_to_it() {
+    let rig = Rig::new();
+    let other = servers::static_nginx(&rig);
+    let server = servers::script(&rig, PYTHON, "deferring.py", &[&other.url("/")]);
+    let agent = rig.agent(&[]);
+    rig.curl(&server.url("/first"));
+    let run = agent.stop();
+    let told = tree(&run.spans);
+    let expected = "client curl GET /first 200 none:root
+  server deferring GET /first 200 wire
+    client deferring GET / 200 thread?
+      server nginx GET / 200 wire
+";
+    assert_eq!(told, expected);
+}

@@ -19,14 +19,24 @@ pub const FIELDS: [(usize, &str, &str); offset::COUNT] = [
     (offset::SIGNAL, "task_struct", "signal"),
     (offset::LIVE, "signal_struct", "live"),
     (offset::COMM, "task_struct", "comm"),
+    (offset::FAMILY, "sock", "__sk_common.skc_family"),
+    (offset::LOCAL_PORT, "sock", "__sk_common.skc_num"),
+    (offset::REMOTE_PORT, "sock", "__sk_common.skc_dport"),
+    (offset::LOCAL_V4, "sock", "__sk_common.skc_rcv_saddr"),
+    (offset::REMOTE_V4, "sock", "__sk_common.skc_daddr"),
+    (offset::LOCAL_V6, "sock", "__sk_common.skc_v6_rcv_saddr"),
+    (offset::REMOTE_V6, "sock", "__sk_common.skc_v6_daddr"),
 ];
+
+/// Fields that a kernel without IPv6 does not have, nor does it have a socket that they would be asked for.
+const ABSENT: [usize; 2] = [offset::LOCAL_V6, offset::REMOTE_V6];
 
 /// The table for the kernel that `btf` describes, or the field that it does not have.
 pub fn resolve(btf: &Btf<'_>) -> Result<[u32; offset::COUNT], (&'static str, &'static str)> {
     let mut table = [0; offset::COUNT];
     for (index, structure, field) in FIELDS {
         let slot = table.get_mut(index).ok_or((structure, field))?;
-        *slot = btf.offset(structure, field).ok_or((structure, field))?;
+        *slot = btf.offset(structure, field).or(ABSENT.contains(&index).then_some(0)).ok_or((structure, field))?;
     }
     Ok(table)
 }

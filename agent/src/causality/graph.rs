@@ -1,6 +1,7 @@
 //! The exchanges that links are made between: look-up by socket and sequence number, by wire key, and who waits for whom.
 use super::ids::WireKey;
 use super::link::Link;
+use super::meeting::Meeting;
 use super::nodes::Nodes;
 use super::policy::Header;
 use crate::capture::event::{LastRead, Nanos, SocketId, Thread};
@@ -120,6 +121,8 @@ pub(super) struct Node {
     pub(super) last_read: Option<LastRead>,
     /// The request whose response followed from the call's answer.
     pub(super) backward: Option<ExchangeId>,
+    /// What other nodes have to do with it.
+    pub(super) meeting: Meeting,
 }
 
 /// What is left to do for a node that is forgotten.

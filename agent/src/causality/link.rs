@@ -19,6 +19,8 @@ pub enum Evidence {
     Loop,
     /// The process hands bytes on, and had one unfinished request of exactly this content.
     Tunnel,
+    /// The agent at the other end of the connection told of it.
+    Rendezvous,
     /// None.
     None(Reason),
 }
@@ -91,6 +93,7 @@ impl Evidence {
         match self {
             Self::Header(format) => format!("header:{}", format.name()).into(),
             Self::Wire => "wire".into(),
+            Self::Rendezvous => "rendezvous".into(),
             Self::Connect => "connect".into(),
             Self::Thread => "thread".into(),
             Self::Loop => "loop".into(),
@@ -202,15 +205,13 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Connect, Header, Loop, Thread, Tunnel, Wire};
+        use Evidence::{Connect, Header, Loop, Rendezvous, Thread, Tunnel, Wire};
         use Reason::{Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
-        let evidence =
-            [Header(Format::TraceContext), Wire, Connect, Thread, Loop, Tunnel, Evidence::None(Reason::Root)].map(
-                |evidence| match evidence {
-                    Header(_) => "header:FORMAT".to_owned(),
-                    Wire | Connect | Thread | Loop | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
-                },
-            );
+        let evidence = [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Tunnel, Evidence::None(Reason::Root)];
+        let evidence = evidence.map(|evidence| match evidence {
+            Header(_) => "header:FORMAT".to_owned(),
+            Wire | Rendezvous | Connect | Thread | Loop | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
+        });
         assert_eq!(documented("## `wirespan.link`"), evidence);
         let reasons =
             [Root, Concurrent, Handoff, Gap, NoAdapter, Conflict, Timeout, Untrusted, TraceOnly, Sdk].map(|reason| match reason {

@@ -9,6 +9,7 @@ mod graph;
 pub mod grounds;
 pub mod ids;
 pub mod link;
+pub mod meeting;
 mod nodes;
 pub mod policy;
 mod rules;
@@ -24,6 +25,7 @@ use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
 use grounds::{Explainer, Grounds};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
+use meeting::{Answer, Meeting, Meetings};
 use policy::{Header, Policy, Sdk};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -119,6 +121,7 @@ pub struct Causality {
     tunnels: Tunnels,
     /// Only where somebody asks why.
     explainer: Option<Explainer>,
+    meetings: Meetings,
     retry: Vec<ExchangeId>,
 }
 
@@ -140,6 +143,7 @@ impl Causality {
             distrusted: FxHashMap::default(),
             tunnels: Tunnels::default(),
             explainer: None,
+            meetings: Meetings::default(),
             retry: Vec::new(),
         }
     }
@@ -211,8 +215,15 @@ impl Causality {
         self.settle(out);
     }
 
+    /// Takes what other nodes say of an exchange that [`meeting::Letter::Ask`] named.
+    pub fn answer(&mut self, id: ExchangeId, answer: Answer, out: &mut dyn FnMut(Verdict)) {
+        self.answered(id, answer);
+        self.settle(out);
+    }
+
     /// Time has passed.
     pub fn tick(&mut self, now: Nanos, out: &mut dyn FnMut(Verdict)) {
+        self.meet_others(now);
         while self.peers_due.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, id)) = self.peers_due.pop_front().filter(|(_, id)| self.graph.is_open(*id)) {
                 self.waited(id, Waited::ForPeer);
@@ -288,10 +299,14 @@ impl Causality {
             link: None,
             distrusted,
             told: None,
+            meeting: Meeting::None,
             waiters: Vec::new(),
             exchange: None,
         };
         let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);
+        if node.header.is_none() {
+            self.meetings.begin(id, asked.at, client_address);
+        }
         self.graph.add(id, node);
         if client {
             self.note_tunnel(id, thread, content, socket, was_at);
@@ -400,6 +415,9 @@ impl Causality {
         }
         if let (Some(mut link), Some(node)) = (link, self.graph.get_mut(id)) {
             link.conflict = node.header.iter().flat_map(|header| &header.others).map(|other| other.format).collect();
+            if node.meeting == Meeting::Told {
+                self.meetings.placed(node.key, &link);
+            }
             node.link = Some(link);
             self.tunnels.forget(id);
             let mut waiters = std::mem::take(&mut node.waiters);

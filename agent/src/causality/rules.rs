@@ -6,6 +6,7 @@ use super::Causality;
 use super::class::{Class, Habit, Process};
 use super::graph::{Forward, Node, Waited};
 use super::link::{Cross, Evidence, Link, Reason, SpanLink};
+use super::meeting::Meeting;
 use crate::capture::event::{Nanos, Opened, Thread};
 use crate::exchange::ExchangeId;
 
@@ -21,7 +22,7 @@ pub(super) enum Ruling {
 }
 
 impl Causality {
-    /// The link of a request at its server: the client's span if that is made here, else its header, else none. What a header decides is
+    /// The link of a request at its server: the client's span if that is made here, else its header, else what other nodes know, else none. What a header decides is
     /// drawn in `LINKS.md`.
     pub(super) fn link_request(&mut self, id: ExchangeId) -> Option<Link> {
         let node = self.graph.get(id)?;
@@ -40,11 +41,16 @@ impl Causality {
             };
             return Some(link.below(span_id, true, Evidence::Wire));
         }
-        if node.waited == Waited::Briefly {
+        let is_open = match &node.meeting {
+            Meeting::Met(_) => false,
+            Meeting::Asking(_) => node.waited < Waited::Enough,
+            _ => node.waited == Waited::Briefly,
+        };
+        if is_open {
             return None;
         }
-        // Whatever else may know of a client on another node is to be asked here, before the header.
-        Some(node.header.as_deref().map_or_else(|| root(Reason::Root), |header| header.place(root(Reason::Root))))
+        let place = node.header.as_deref().map_or_else(|| root(Reason::Root), |header| header.place(root(Reason::Root)));
+        Some(self.link_met(id).unwrap_or(place))
     }
 
     /// The link of a call at its client: by its header if that names a span of its own, else by the rules of its process, else by the

@@ -2,6 +2,7 @@
 mod capture;
 mod doctor;
 mod explain;
+mod links;
 mod live;
 mod policy;
 mod recording;

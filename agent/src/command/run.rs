@@ -1,4 +1,5 @@
 //! `wirespan run`: spans of what this machine does now.
+use super::links::links;
 use super::live::{Watcher, account, clocks};
 use super::session::Session;
 use super::{Failure, exit};
@@ -20,10 +21,15 @@ const CLOCK_CHECK: Duration = Duration::from_secs(10);
 pub(super) fn run(options: &Run) -> Result<(), Failure> {
     let processes = (!options.select.pid.is_empty()).then(|| with_descendants(&options.select.pid));
     let selection = Selection { ports: options.select.port.iter().copied().collect(), processes };
+    let env = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    let links = links(&options.links, &env.collect()).map_err(|error| Failure::new(exit::USAGE, error))?;
     let mut watcher = Watcher::attach(&options.watch, options.select.cgroup.clone())?;
     let mut directory = Directory::of_this_machine().map_err(|error| Failure::new(exit::FAILURE, error))?;
     directory.set_clock(clocks().1);
     let mut session = Session::open(directory, selection, true, &options.headers, &options.output, false)?;
+    if let Some(config) = links {
+        session.meet(config)?;
+    }
     if !options.output.quiet {
         eprintln!("wirespan: watching every TCP connection of this machine; end with Ctrl-C");
     }

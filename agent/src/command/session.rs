@@ -9,6 +9,7 @@ use crate::export::live::Style;
 use crate::export::{Choices, Export, ExportConfig, ExportCounters, Usage};
 use crate::flow::DropCause;
 use crate::pipeline::{Heard, Pipeline};
+use crate::rendezvous::{LinksConfig, Rendezvous};
 use crate::selection::Selection;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -31,6 +32,8 @@ const COLUMNS: usize = 120;
 pub(super) struct Session {
     pub(super) pipeline: Pipeline,
     export: Export,
+    /// The agents of other nodes.
+    others: Option<Rendezvous>,
     style: Style,
     from_file: bool,
     /// Summaries are wanted.
@@ -57,7 +60,14 @@ impl Session {
         let config = ExportConfig::from_env(&env, &choices).map_err(|error| Failure::new(exit::USAGE, error))?;
         let export = Export::new(&config).map_err(|error| Failure::new(exit::FAILURE, error))?;
         let pipeline = Pipeline::with_policy(directory, selection, policy, reads);
-        Ok(Self { pipeline, export, style, from_file, summaries: !output.quiet && !from_file, summarised: Instant::now() })
+        Ok(Self { pipeline, export, others: None, style, from_file, summaries: !output.quiet && !from_file, summarised: Instant::now() })
+    }
+
+    /// From now on requests are linked across nodes.
+    pub(super) fn meet(&mut self, config: LinksConfig) -> Result<(), Failure> {
+        self.pipeline.meet(config.wait.as_nanos() as Nanos);
+        self.others = Some(Rendezvous::start(config).map_err(|error| Failure::new(exit::FAILURE, error))?);
+        Ok(())
     }
 
     /// Takes one event, and says whether it was of use.
@@ -110,6 +120,13 @@ impl Session {
         if let Some(now) = now {
             self.pipeline.tick(now, &mut |span| export.submit(&span));
         }
+        if let Some(others) = &self.others {
+            for (id, answer) in others.take_answers() {
+                self.pipeline.answer(id, answer, &mut |span| export.submit(&span));
+            }
+            others.send(self.pipeline.take_letters());
+            tell(&others.take_notices());
+        }
         if self.from_file {
             // A file cannot be told anything.
             self.pipeline.take_verdicts().for_each(drop);
@@ -141,7 +158,9 @@ impl Session {
     pub(super) fn accounting(&self, records: Tally) -> Accounting {
         let exported = self.export.counters();
         let spans = spans(&self.pipeline, exported);
-        Accounting { records, spans, links: self.pipeline.links(), remarks: self.pipeline.remarks() }
+        let others = self.others.as_ref().map(Rendezvous::remarks).unwrap_or_default();
+        let remarks = self.pipeline.remarks().into_iter().chain(others).collect();
+        Accounting { records, spans, links: self.pipeline.links(), remarks }
     }
 
     /// Tells everything that is left, closes the outputs and prints the accounting.
@@ -149,6 +168,10 @@ impl Session {
         let export = &mut self.export;
         self.pipeline.finish(&mut |span| export.submit(&span));
         let mut accounting = self.accounting(records);
+        if let Some(others) = self.others.take() {
+            others.send(self.pipeline.take_letters());
+            others.close();
+        }
         let (exported, notices) = self.export.shutdown(Instant::now() + FLUSH);
         tell(&notices);
         accounting.spans = spans(&self.pipeline, exported);

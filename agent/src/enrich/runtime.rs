@@ -25,7 +25,7 @@ pub enum Runtime {
     Tokio,
     /// Rust without it.
     Rust,
-    /// Python with an event loop: asyncio loaded (also for uvloop), or gevent.
+    /// Python with an event loop: asyncio (also with uvloop) or gevent loaded, and an epoll instance for it.
     PythonAsyncio,
     /// Python without one.
     Python,
@@ -69,7 +69,7 @@ impl Runtime {
             Self::NginxLua | Self::Node | Self::Deno | Self::Bun | Self::Go | Self::Tokio | Self::DotNet | Self::Beam => {
                 Classification::NoAdapter
             }
-            // Clients such as redis-py load asyncio into programs that only use threads.
+            // Another thread may run the loop, for something that has nothing to do with requests.
             Self::PythonAsyncio | Self::Unknown => Classification::Doubtful,
             Self::Rust | Self::Python | Self::Java | Self::Ruby | Self::Php | Self::Perl | Self::Native => Classification::NoObjection,
         }
@@ -175,9 +175,9 @@ impl Mapped {
 }
 
 /// Recognises a runtime from the executable's file name, its content, and what is mapped, which is asked for where it matters.
-/// `polls` says whether the process has an epoll instance; it is asked only for a Python with asyncio built in, where nothing shows whether asyncio was imported, but a
-/// running loop needs one. A program with an epoll instance for another reason is then called a loop, which costs links and
-/// never makes a wrong one.
+/// `polls` says whether the process has an epoll instance; it is asked only for a Python with asyncio built in or loaded, because a
+/// running loop needs one. A program with an epoll instance for another reason is then called a loop, which costs links and never makes a
+/// wrong one.
 #[must_use]
 pub fn recognise(executable: &str, binary: Option<&Binary>, mapped: impl FnOnce() -> Mapped, polls: impl FnOnce() -> bool) -> Runtime {
     let content = binary.cloned().unwrap_or_default();
@@ -216,8 +216,9 @@ pub fn recognise(executable: &str, binary: Option<&Binary>, mapped: impl FnOnce(
     }
 }
 
+/// A library for loops says nothing yet: clients such as redis-py import asyncio into programs that only use threads.
 fn python(built_in: bool, mapped: Mapped, polls: impl FnOnce() -> bool) -> Runtime {
-    if mapped.asyncio || (built_in && polls()) { Runtime::PythonAsyncio } else { Runtime::Python }
+    if (mapped.asyncio || built_in) && polls() { Runtime::PythonAsyncio } else { Runtime::Python }
 }
 
 #[cfg(test)]
@@ -249,11 +250,10 @@ mod tests {
             ("node", Some(&plain), mapped, Runtime::Node),
             ("orders", Some(&node), mapped, Runtime::Node),
             ("python3.11", Some(&plain), mapped, Runtime::Python),
-            ("python3.11", Some(&plain), Mapped { asyncio: true, ..mapped }, Runtime::PythonAsyncio),
+            ("python3.11", Some(&plain), Mapped { asyncio: true, ..mapped }, Runtime::Python),
             ("python3.13", Some(&builtin), mapped, Runtime::Python),
             ("uwsgi", Some(&plain), Mapped { python: true, ..mapped }, Runtime::Python),
             ("orders", Some(&tokio), mapped, Runtime::Tokio),
-            ("granian", Some(&tokio), Mapped { python: true, asyncio: true, ..mapped }, Runtime::PythonAsyncio),
             ("Orders", Some(&plain), Mapped { dotnet: true, ..mapped }, Runtime::DotNet),
             ("orders", Some(&plain), Mapped { java: true, ..mapped }, Runtime::Java),
             ("java", None, mapped, Runtime::Java),
@@ -264,6 +264,9 @@ mod tests {
             assert_eq!(recognise(executable, binary, || mapped, none), expected, "{executable} {binary:?} {mapped:?}");
         }
         assert_eq!(recognise("python3.13", Some(&builtin), || mapped, || true), Runtime::PythonAsyncio);
+        let loaded = Mapped { python: true, asyncio: true, ..mapped };
+        assert_eq!(recognise("python3.11", Some(&plain), || loaded, || true), Runtime::PythonAsyncio);
+        assert_eq!(recognise("granian", Some(&tokio), || loaded, || true), Runtime::PythonAsyncio);
         assert_eq!(recognise("pypy3.10", Some(&plain), || mapped, || true), Runtime::PythonAsyncio);
         assert_eq!(recognise("python3.13", Some(&plain), || mapped, || true), Runtime::Python);
     }

@@ -345,6 +345,7 @@ fn of_baggage_only_what_is_allowed_is_recorded() {
 fn every_case_that_is_drawn_is_held_by_a_test() {
     let sources = [
         include_str!("cases.rs"),
+        include_str!("meetings.rs"),
         include_str!("tests.rs"),
         include_str!("tunnels.rs"),
         include_str!("../../../tests/tests/sdk.rs"),

@@ -1,15 +1,16 @@
 //! The second half of the pipeline: what was heard becomes spans. Knows exchanges, processes and links, no bytes.
 use super::explained::{Behind, Explained, Facts};
 use super::listener::Heard;
-use crate::capture::event::{Process, Sender, Thread};
+use crate::capture::event::{Nanos, Process, Sender, Thread};
 use crate::causality::class::Habit;
 use crate::causality::link::Evidence;
+use crate::causality::meeting::{self, Answer, Letter};
 use crate::causality::policy::{BaggageKey, Policy};
 use crate::causality::{self, Causality, Verdict};
 use crate::enrich::build;
 use crate::enrich::directory::Directory;
 use crate::enrich::span::{Resource, Span};
-use crate::exchange::{self, Exchanges, Progress};
+use crate::exchange::{self, ExchangeId, Exchanges, Progress};
 use crate::flow::Signal;
 use crate::selection::Selection;
 use rustc_hash::FxHashMap;
@@ -110,6 +111,23 @@ impl Teller {
 
     pub(super) fn take_explained(&mut self) -> Vec<Explained> {
         self.linker.builder.explained.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(super) fn meetings(&self) -> meeting::Counters {
+        self.linker.causality.meetings()
+    }
+
+    pub(super) fn meet(&mut self, wait: Nanos) {
+        self.linker.causality.meet(wait);
+    }
+
+    pub(super) fn take_letters(&mut self) -> Vec<Letter> {
+        self.linker.causality.take_letters()
+    }
+
+    pub(super) fn answer(&mut self, id: ExchangeId, answer: Answer, each: &mut dyn FnMut(Span)) {
+        let Linker { causality, builder } = &mut self.linker;
+        causality.answer(id, answer, &mut |verdict| builder.verdict(verdict, each));
     }
 
     pub(super) fn know(&mut self, pid: u32, habit: Habit) {

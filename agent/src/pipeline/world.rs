@@ -2,9 +2,11 @@
 use super::{Explained, Pipeline};
 use crate::capture::event::{Closed, Direction, End, Event, LastRead, Opened, Read, Role, Segment, Sender, SocketId, Thread};
 use crate::causality::class::Habit;
+use crate::causality::meeting::{Answer, Letter};
 use crate::causality::policy::Policy;
 use crate::enrich::directory::Directory;
 use crate::enrich::span::{Span, SpanKind};
+use crate::exchange::ExchangeId;
 use crate::protocol::attribute::Value;
 use crate::selection::Selection;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,8 +23,15 @@ pub struct Conn {
 struct Ends {
     sequence: [u32; 2],
     opener: Thread,
-    /// The client is on another node: nothing is seen of its end.
-    far: bool,
+    far: Far,
+}
+
+/// Which end is on another node: nothing is seen of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Far {
+    Neither,
+    Client,
+    Server,
 }
 
 pub struct World {
@@ -92,15 +101,44 @@ impl World {
 
     /// `by` connects to the service at `port`.
     pub fn connect(&mut self, by: Thread, port: u16) -> Conn {
-        self.connected(by, self.client, port, false)
+        self.connected(by, self.client, port, Far::Neither)
     }
 
     /// Somebody on another node connects to the service at `port`.
     pub fn arrive(&mut self, from: [u8; 4], port: u16) -> Conn {
-        self.connected(thread(0, 0), from, port, true)
+        self.connected(thread(0, 0), from, port, Far::Client)
     }
 
-    fn connected(&mut self, by: Thread, from: [u8; 4], port: u16, far: bool) -> Conn {
+    /// The same, where the other node is one of these worlds, which called [`Self::depart`].
+    pub fn arrive_from(&mut self, world: &Self, conn: Conn, port: u16) -> Conn {
+        let arrived = self.arrive([10, 0, 0, 1], port);
+        let sequence = world.conns[&conn.client].sequence;
+        self.conns.get_mut(&arrived.client).expect("connected").sequence = sequence;
+        arrived
+    }
+
+    /// `by` connects to the service at `port` of another node.
+    pub fn depart(&mut self, by: Thread, port: u16) -> Conn {
+        self.connected(by, [10, 0, 0, 1], port, Far::Server)
+    }
+
+    /// From now on other nodes are asked and told.
+    pub fn meet(&mut self, wait: u64) {
+        self.pipeline.meet(wait);
+    }
+
+    /// What is to be sent to them.
+    pub fn letters(&mut self) -> Vec<Letter> {
+        self.pipeline.take_letters()
+    }
+
+    /// What they say.
+    pub fn hear(&mut self, id: ExchangeId, answer: Answer) {
+        let spans = &mut self.spans;
+        self.pipeline.answer(id, answer, &mut |span| spans.push(span));
+    }
+
+    fn connected(&mut self, by: Thread, from: [u8; 4], port: u16, far: Far) -> Conn {
         self.next += 2;
         let conn = Conn { client: SocketId(self.next), server: SocketId(self.next + 1) };
         let from = SocketAddr::from((from, 40_000 + self.next as u16));
@@ -118,10 +156,12 @@ impl World {
             comm: [0; 16],
         };
         let server = Opened { socket: conn.server, local: to, remote: from, role: Role::Server, opener: None, ..client };
-        if !far {
+        if far != Far::Client {
             self.tell(&Event::Opened(client));
         }
-        self.tell(&Event::Opened(server));
+        if far != Far::Server {
+            self.tell(&Event::Opened(server));
+        }
         let sequence = [1000 * self.next as u32, 77 * self.next as u32];
         self.conns.insert(conn.client, Ends { sequence, opener: by, far });
         conn
@@ -164,14 +204,15 @@ impl World {
             srtt_us: 0,
             retransmits: 0,
         };
+        let (sender, receiver) = if client { (Far::Client, Far::Server) } else { (Far::Server, Far::Client) };
         // It arrives before anybody has looked at what was told of its leaving.
         let mirrored = self.mirrored.contains(&to);
-        if !far || !client {
+        if far != sender {
             self.tell(&Event::Segment(out));
         }
         if mirrored {
             self.untold += 1;
-        } else if !far || client {
+        } else if far != receiver {
             let arrived = Segment { at: self.now, socket: to, direction: Direction::In, sender: None, ..out };
             self.tell(&Event::Segment(arrived));
         }
@@ -212,7 +253,7 @@ impl World {
         self.take(server, conn);
         work(self);
         self.answer(server, conn, OK);
-        if !far {
+        if far != Far::Client {
             self.receive(client, conn);
         }
     }

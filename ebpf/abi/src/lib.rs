@@ -316,8 +316,22 @@ pub mod offset {
     pub const LIVE: usize = 13;
     /// `task_struct.comm`.
     pub const COMM: usize = 14;
+    /// `sock.__sk_common.skc_family`.
+    pub const FAMILY: usize = 15;
+    /// `sock.__sk_common.skc_num`: the local port, host byte order.
+    pub const LOCAL_PORT: usize = 16;
+    /// `sock.__sk_common.skc_dport`: the remote port, network byte order.
+    pub const REMOTE_PORT: usize = 17;
+    /// `sock.__sk_common.skc_rcv_saddr`: the local IPv4 address.
+    pub const LOCAL_V4: usize = 18;
+    /// `sock.__sk_common.skc_daddr`: the remote IPv4 address.
+    pub const REMOTE_V4: usize = 19;
+    /// `sock.__sk_common.skc_v6_rcv_saddr`: the local IPv6 address; zero where the kernel has no IPv6.
+    pub const LOCAL_V6: usize = 20;
+    /// `sock.__sk_common.skc_v6_daddr`: the remote IPv6 address; zero where the kernel has no IPv6.
+    pub const REMOTE_V6: usize = 21;
     /// Size of the table.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 22;
 }
 
 const _: () = assert!(size_of::<Head>() == 24);

@@ -86,7 +86,8 @@ fn evidence(score: &Score) -> String {
     let mut rules: Vec<(&String, u64)> = score.rules.iter().map(|(rule, tally)| (rule, tally.sum())).collect();
     rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let sum: u64 = rules.iter().map(|(_, count)| count).sum();
-    let shown = rules.iter().take(3).map(|(rule, count)| format!("{rule} {}", low(*count as f64 * 100.0 / sum as f64)));
+    let shares = rules.iter().take(3).map(|(rule, count)| (rule, low(*count as f64 * 100.0 / sum as f64)));
+    let shown = shares.filter(|(_, share)| share != "0").map(|(rule, share)| format!("{rule} {share}"));
     shown.collect::<Vec<_>>().join(", ")
 }
 

@@ -133,6 +133,7 @@ const TRAFFIC: &[Need] = &[
     debian("redis-cli and redis-benchmark", &[Sign::Program("redis-benchmark")], &["redis-tools"]),
     debian("wrk", &[Sign::Program("wrk")], &["wrk"]),
     debian("curl", &[Sign::Program("curl")], &["curl"]),
+    debian("openssl", &[Sign::Program("openssl")], &["openssl"]),
     debian("tcpdump", &[Sign::Program("tcpdump")], &["tcpdump"]),
     debian("bpftool (what an agent leaves in the kernel)", &[Sign::Program("bpftool")], &["bpftool"]),
     debian("ip", &[Sign::Program("ip")], &["iproute2"]),

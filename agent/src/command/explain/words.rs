@@ -9,6 +9,7 @@ pub(super) fn evidence(evidence: Evidence) -> String {
     match evidence {
         Evidence::Header(format) => format!("the request names its parent, in a header of the format {}", format.name()),
         Evidence::Wire => "the same request was seen at the client's end of the connection".to_owned(),
+        Evidence::Rendezvous => "the agent at the client's end of the connection told of it".to_owned(),
         Evidence::Connect => "the connection was opened while its thread worked on the request".to_owned(),
         Evidence::Thread => "its thread had read the request, and works on one at a time".to_owned(),
         Evidence::Loop => "its loop had read the request in the same round".to_owned(),
