@@ -17,7 +17,7 @@ fn socat(rig: &Rig, upstream: u16) -> Server {
     Server { port, program: rig.serve("socat", &[&listen, &connect], port) }
 }
 
-/// HAProxy without a look at what it passes on, with one thread: so that one loop has all requests.
+/// `HAProxy` without a look at what it passes on, with one thread: so that one loop has all requests.
 fn haproxy(rig: &Rig, upstream: u16) -> Server {
     let port = free_port();
     let text = format!(
@@ -139,7 +139,7 @@ fn plain_requests_through_connect_are_told_at_every_end() {
              server nginx GET {path} 200 wire\n"
         )
     };
-    let connect = format!("client curl CONNECT 200 none:root\n  server tinyproxy CONNECT 200 wire\n");
+    let connect = "client curl CONNECT 200 none:root\n  server tinyproxy CONNECT 200 wire\n".to_owned();
     assert_eq!(tree(&run.spans), connect + &inner("/one") + &inner("/two"));
     assert_eq!(run.accounting.spans_dropped, BTreeMap::new());
 }

@@ -31,8 +31,8 @@ pub(super) fn explain(options: &Explain) -> Result<(), Failure> {
     let policy = policy(&options.headers, &env).map_err(|error| Failure::new(exit::USAGE, error))?;
     let wanted = options.trace.as_deref().unwrap_or_default().to_ascii_lowercase();
     let mut stories = Stories::new(&wanted, MAX_SPANS);
-    tell(&options.files, policy, &mut |explained| stories.add(explained)).map_err(|error| Failure::new(exit::INPUT, error))?;
-    if stories.is_empty() && !wanted.is_empty() {
+    let ended = tell(&options.files, policy, &mut |explained| stories.add(explained)).map_err(|error| Failure::new(exit::INPUT, error));
+    if stories.is_empty() && !wanted.is_empty() && ended.is_ok() {
         return Err(Failure::new(exit::INPUT, format!("no trace in this input has an id that begins with {wanted}")));
     }
     let told = if options.json { stories.json() } else { stories.text() };
@@ -41,7 +41,7 @@ pub(super) fn explain(options: &Explain) -> Result<(), Failure> {
     if stories.left_out() > 0 {
         eprintln!("wirespan: {} more spans are not explained; name a trace with --trace", stories.left_out());
     }
-    Ok(())
+    ended
 }
 
 /// Gives every span of these files, with what is behind it, to `each`. The error is a sentence.
