@@ -78,22 +78,21 @@ fn attributes<'a>(out: &mut Vec<u8>, all: impl Iterator<Item = (&'a str, &'a Val
     for (place, (key, attribute)) in all.enumerate() {
         out.extend_from_slice(if place == 0 { br#"{"key":"# } else { br#",{"key":"# });
         text(out, key);
-        out.extend_from_slice(br#","value":{"#);
         match attribute {
             Value::Text(value) => {
-                out.extend_from_slice(br#""stringValue":"#);
+                out.extend_from_slice(br#","value":{"stringValue":"#);
                 text(out, value);
             }
             Value::Int(value) => {
-                out.extend_from_slice(br#""intValue":""#);
+                out.extend_from_slice(br#","value":{"intValue":""#);
                 number(out, *value);
                 out.push(b'"');
             }
             Value::Bool(yes) => {
-                let _ = write!(out, r#""boolValue":{yes}"#);
+                out.extend_from_slice(if *yes { br#","value":{"boolValue":true"# } else { br#","value":{"boolValue":false"# });
             }
             Value::Texts(values) => {
-                out.extend_from_slice(br#""arrayValue":{"values":["#);
+                out.extend_from_slice(br#","value":{"arrayValue":{"values":["#);
                 for (place, value) in values.iter().enumerate() {
                     out.extend_from_slice(if place == 0 { br#"{"stringValue":"# } else { br#",{"stringValue":"# });
                     text(out, value);
@@ -131,12 +130,10 @@ fn links(out: &mut Vec<u8>, links: &[SpanLink]) {
 
 /// A JSON string (RFC 8259 section 7). Runs without anything to escape, which is nearly all text, are copied whole.
 fn text(out: &mut Vec<u8>, text: &str) {
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
     out.push(b'"');
-    // Text is nearly always plain, and asking that of all bytes, without an early end, goes many bytes at once.
-    let plain = !rest.iter().fold(false, |any, &byte| any | special(byte));
-    while let Some(place) = if plain { None } else { rest.iter().position(|&byte| special(byte)) } {
+    while let Some(place) = special(rest) {
         let (plain, special) = rest.split_at(place);
         out.extend_from_slice(plain);
         let Some((&byte, after)) = special.split_first() else { break };
@@ -155,6 +152,23 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Where the first byte is that has to be escaped. Eight bytes are looked at at a time, because nearly all text has none.
+fn special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    // The highest bit of a byte is set if it is less than `bound`, at most 128; and perhaps in bytes above the lowest such one.
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
+    let (words, _) = bytes.as_chunks::<8>();
+    let any = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        below(word, 0x20) | equals(b'"') | equals(b'\\') != 0
+    };
+    let plain = words.iter().take_while(|word| !any(word)).count() * 8;
+    let found = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    Some(plain + bytes.get(plain..)?.iter().position(found)?)
+}
+
 /// An id: OTLP/JSON has hex here, not the base64 of other bytes.
 fn hex<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
     let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
@@ -166,4 +180,19 @@ fn hex<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
 /// A number in decimal digits.
 fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_string_is_what_a_json_parser_reads_back(value in "[\\x00-\\x7f\u{80}-\u{2ff}]{0,40}") {
+            let mut out = Vec::new();
+            text(&mut out, &value);
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("a JSON string"), value);
+        }
+    }
 }
