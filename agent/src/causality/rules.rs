@@ -22,8 +22,8 @@ pub(super) enum Ruling {
 }
 
 impl Causality {
-    /// The link of a request at its server: the client's span if that is made here, else its header, else what other nodes know, else none. What a header decides is
-    /// drawn in `LINKS.md`.
+    /// The link of a request at its server: the client's span if that is made here, else its header, else what other nodes know, else
+    /// none. What a header decides is drawn in `LINKS.md`.
     pub(super) fn link_request(&mut self, id: ExchangeId) -> Option<Link> {
         let node = self.graph.get(id)?;
         let peer = node.peer.and_then(|peer| Some((peer, self.graph.get(peer)?.thread.map(|thread| thread.pid))));

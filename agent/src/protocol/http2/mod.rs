@@ -1,5 +1,5 @@
-//! HTTP/2 without TLS (RFC 9113), from its preface on or after an upgrade from HTTP/1.1, and gRPC in it: frames become requests and responses of many streams. Pure, as [`crate::protocol`]
-//! says; no body is kept or decompressed.
+//! HTTP/2 without TLS (RFC 9113), from its preface on or after an upgrade from HTTP/1.1, and gRPC in it: frames become requests and
+//! responses of many streams. Pure, as [`crate::protocol`] says; no body is kept or decompressed.
 //!
 //! A header block is taken whole, with its `CONTINUATION` frames; of its fields only those that a span needs are decoded. `DATA` is
 //! stepped over by its length, captured or not. Pushed responses answer no request, so they give nothing; `SETTINGS` say nothing that
@@ -242,7 +242,8 @@ impl Connection {
         }
     }
 
-    /// Decides whether the header table is still right, now that a frame of `stream` has come; `block` says that it has a header block, for which this cannot wait.
+    /// Decides whether the header table is still right, now that a frame of `stream` has come; `block` says that it has a header block, for
+    /// which this cannot wait.
     fn resolve_doubt(&mut self, from: Side, stream: u32, block: bool) {
         let now = Doubt { newest: self.streams.newest, only: self.streams.only_answered() };
         let lane = self.lane(from);
