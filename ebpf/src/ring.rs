@@ -23,8 +23,10 @@ static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::ne
 /// three quarters of a reservation, and what is not written costs no memory traffic.
 const SIZES: [usize; 6] = [128, 512, 2048, 8192, 32768, 65536];
 
-/// Records of a CPU from one look at how full the ring is to the next: they fill less of it than is left above the mark.
+/// Small records of a CPU from one look at how full the ring is to the next, and payload room from which on a record is none of them: so
+/// that even 64 CPUs write less in between than is left above the mark.
 const WAKE_EVERY: u64 = 8;
+const LARGE: usize = SIZES[2];
 
 /// Most payload bytes of one record.
 pub const LARGEST: u32 = 65536;
@@ -122,7 +124,7 @@ fn put<H: Copy, const N: usize>(make: impl FnOnce() -> H, fill: impl FnOnce(*mut
                 count(drop_cause::FAULT, 1);
             }
         }
-        let looks = counted().is_multiple_of(WAKE_EVERY);
+        let looks = counted().is_multiple_of(WAKE_EVERY) || N >= LARGE;
         let wakes = looks && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) > u64::from(WAKE_ABOVE.load());
         let flags = if wakes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
         bpf_ringbuf_submit(record.cast(), flags.into());

@@ -5,6 +5,8 @@
 use super::config::{Compression, Endpoint, Transport, percent_decode};
 use super::live::printable;
 use super::tls;
+use crate::protocol::base64;
+use crate::protocol::grpc::STATUS_NAMES;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, USER_AGENT};
@@ -221,8 +223,8 @@ fn grpc_reply(status: StatusCode, headers: &HeaderMap, trailers: &HeaderMap, bod
         return Reply::Accepted(body.slice(5.min(body.len())..));
     }
     let words = field("grpc-message").map(|words| String::from_utf8_lossy(&percent_decode(words)).into_owned()).unwrap_or_default();
-    let why = sentence(&format!("gRPC {}", GRPC_CODES.get(code as usize).unwrap_or(&"UNKNOWN_CODE")), &words);
-    let pause = field("grpc-status-details-bin").and_then(|details| retry_info(&base64_decode(details)?));
+    let why = sentence(&format!("gRPC {}", STATUS_NAMES.get(code as usize).unwrap_or(&"UNKNOWN_CODE")), &words);
+    let pause = field("grpc-status-details-bin").and_then(|details| retry_info(&base64::decode(details.as_bytes())?));
     match code {
         // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS.
         1 | 4 | 10 | 11 | 14 | 15 => Reply::Retry(why, pause),
@@ -231,27 +233,6 @@ fn grpc_reply(status: StatusCode, headers: &HeaderMap, trailers: &HeaderMap, bod
         _ => Reply::Refused(why),
     }
 }
-
-/// Names of gRPC's status codes, by number.
-const GRPC_CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
@@ -295,28 +276,6 @@ fn retry_info(status: &[u8]) -> Option<Duration> {
     let delay = RetryInfo::decode(detail.value.as_slice()).ok()?.delay.unwrap_or_default();
     let nanos = u32::try_from(delay.nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;
     Some(Duration::new(u64::try_from(delay.seconds).ok()?, nanos))
-}
-
-/// Base64 (RFC 4648 section 4), padded or not.
-fn base64_decode(text: &str) -> Option<Vec<u8>> {
-    let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    Some(out)
 }
 
 /// A fact and the collector's own words about it, cut and made printable.

@@ -1,6 +1,6 @@
 //! One socket's connection: finds out what it speaks, then hands each direction's bytes to the protocol's decoder.
 use super::lane::{Lane, Outcome, Reader};
-use super::stream::{Piece, Stream};
+use super::stream::{Piece, Stream, seq_distance};
 use super::{DropCause, IGNORED, Shared, Signal, index};
 use crate::capture::event::{Direction, Nanos, Opened, Role, Segment, SocketId};
 use crate::protocol::{Decoder, Guess, Protocol, Side};
@@ -17,6 +17,8 @@ const LASTING: u8 = 2;
 const TUNNEL: &str = "tunnel";
 /// Tunnels within tunnels that are followed: a chain of proxies is shorter, and hostile bytes could nest them by the thousand.
 const MAX_TUNNELS: u8 = 4;
+/// Bytes that may have left one socket on loopback and not arrived at the other yet: a send buffer's worth.
+const MAX_ON_ITS_WAY: i32 = 1 << 20;
 /// Times that bytes may not fit before the connection was misjudged: losses explain a few.
 const MAX_INVALID: u8 = 16;
 
@@ -85,6 +87,13 @@ impl Connection {
 
     pub(super) fn is_mirrored(&self) -> bool {
         self.mirrored
+    }
+
+    /// Whether what has arrived at `other` is what left here, up to what is on its way. Addresses alone do not say: every network
+    /// namespace has a loopback of its own, with the same ones.
+    pub(super) fn feeds(&self, other: &Self) -> bool {
+        let (left, arrived) = (self.halves[index(Direction::Out)].stream.next(), other.halves[index(Direction::In)].stream.next());
+        left.zip(arrived).is_some_and(|(left, arrived)| (0..=MAX_ON_ITS_WAY).contains(&seq_distance(left, arrived)))
     }
 
     pub(super) fn opened(&self) -> &Opened {

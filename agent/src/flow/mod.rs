@@ -228,7 +228,8 @@ impl Flow {
     /// A connection has proven to last, or is not decoded any more: both ends of it, or neither, are told at one end alone.
     fn changed(&mut self, socket: SocketId) {
         let Some(other) = self.connections.get(&socket).and_then(|connection| connection.other) else { return };
-        let mirrored = [socket, other].iter().all(|end| self.connections.get(end).is_some_and(|end| end.is_lasting()));
+        let ends = [socket, other].map(|end| self.connections.get(&end).filter(|end| end.is_lasting()));
+        let mirrored = if let [Some(one), Some(two)] = ends { one.is_mirrored() || (one.feeds(two) && two.feeds(one)) } else { false };
         for end in [socket, other] {
             if let Some(verdict) = self.connections.get_mut(&end).and_then(|end| end.mirror(mirrored)) {
                 self.verdicts.push((end, verdict));

@@ -275,6 +275,21 @@ fn over_loopback_what_leaves_one_end_has_arrived_at_the_other() {
     assert_eq!(untold, 5);
 }
 
+#[test]
+fn connections_with_equal_addresses_in_two_network_namespaces_are_not_mixed_up() {
+    let mut world = World::on_loopback();
+    let conns = world.connect_in_two_namespaces([thread(CURL, 1), thread(CURL + 1, 1)], 80);
+    for path in ["/a", "/b", "/c"] {
+        world.serve(conns[0], &format!("{path}1"), thread(API, 1), |_| ());
+        world.serve(conns[1], &format!("{path}2"), thread(STOCK, 1), |_| ());
+    }
+    let spans = world.end();
+    assert_eq!(spans.len(), 12);
+    for path in ["/a1", "/a2", "/b1", "/b2", "/c1", "/c2"] {
+        assert_eq!(parent(find(&spans, SpanKind::Server, path)), Some(find(&spans, SpanKind::Client, path).span_id), "{path}");
+    }
+}
+
 /// An HTTP/2 frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = (payload.len() as u32).to_be_bytes();

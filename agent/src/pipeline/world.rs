@@ -139,9 +139,33 @@ impl World {
     }
 
     fn connected(&mut self, by: Thread, from: [u8; 4], port: u16, far: Far) -> Conn {
+        let (conn, client, server) = self.sockets(by, from, 40_000 + self.next as u16, port, far);
+        if far != Far::Client {
+            self.tell(&Event::Opened(client));
+        }
+        if far != Far::Server {
+            self.tell(&Event::Opened(server));
+        }
+        conn
+    }
+
+    /// Two connections at the same moment with the same addresses, each in a network namespace of its own.
+    pub fn connect_in_two_namespaces(&mut self, by: [Thread; 2], port: u16) -> [Conn; 2] {
+        let both = by.map(|by| self.sockets(by, self.client, 40_000, port, Far::Neither));
+        for (_, client, _) in both {
+            self.tell(&Event::Opened(client));
+        }
+        for (_, _, server) in both {
+            self.tell(&Event::Opened(server));
+        }
+        both.map(|(conn, ..)| conn)
+    }
+
+    /// Both ends of a new connection.
+    fn sockets(&mut self, by: Thread, from: [u8; 4], from_port: u16, port: u16, far: Far) -> (Conn, Opened, Opened) {
         self.next += 2;
         let conn = Conn { client: SocketId(self.next), server: SocketId(self.next + 1) };
-        let from = SocketAddr::from((from, 40_000 + self.next as u16));
+        let from = SocketAddr::from((from, from_port));
         let to = SocketAddr::from((self.server, port));
         let opener = Some(Sender { thread: by, last_read: self.reads.get(&by).copied() });
         let client = Opened {
@@ -156,15 +180,10 @@ impl World {
             comm: [0; 16],
         };
         let server = Opened { socket: conn.server, local: to, remote: from, role: Role::Server, opener: None, ..client };
-        if far != Far::Client {
-            self.tell(&Event::Opened(client));
-        }
-        if far != Far::Server {
-            self.tell(&Event::Opened(server));
-        }
-        let sequence = [1000 * self.next as u32, 77 * self.next as u32];
+        // As far apart as those that a kernel chooses.
+        let sequence = [0x9e37_79b1, 0x85eb_ca77].map(|step: u32| step.wrapping_mul(self.next as u32));
         self.conns.insert(conn.client, Ends { sequence, opener: by, far });
-        conn
+        (conn, client, server)
     }
 
     /// `by` sends from the client's end.
@@ -188,7 +207,7 @@ impl World {
         let ends = self.conns.get_mut(&conn.client).expect("connected");
         let (ours, theirs) = if client { (0, 1) } else { (1, 0) };
         let (seq, ack) = (ends.sequence[ours], ends.sequence[theirs]);
-        ends.sequence[ours] += length as u32;
+        ends.sequence[ours] = seq.wrapping_add(length as u32);
         let far = ends.far;
         let (from, to) = if client { (conn.client, conn.server) } else { (conn.server, conn.client) };
         let out = Segment {

@@ -4,8 +4,9 @@
 //! directions of one connection. The driver in [`crate::flow`] keeps the bytes that a decoder has not taken yet, steps over bytes
 //! that were never captured where the decoder said how many follow, and resynchronises where it did not.
 pub mod attribute;
+pub(crate) mod base64;
 pub mod context;
-mod grpc;
+pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod redact;

@@ -1,6 +1,7 @@
 //! `OpenCensus`' binary format, as gRPC carries it: `grpc-trace-bin` in base64.
 use super::headers::{Header, Headers};
-use super::{Format, Sampling, TraceContext, base64};
+use super::{Format, Sampling, TraceContext};
+use crate::protocol::base64;
 
 /// Longest value, in base64: that of version 0 has 40 letters, and what follows it in a later one is not looked at.
 const LONGEST: usize = 256;

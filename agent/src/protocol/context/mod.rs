@@ -5,7 +5,6 @@
 //! of several formats counts is not decided here.
 mod b3;
 mod baggage;
-mod base64;
 mod datadog;
 mod digits;
 mod gcp;

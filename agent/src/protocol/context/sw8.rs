@@ -1,7 +1,8 @@
 //! Apache `SkyWalking`: `sw8`, version 3. Its ids are texts; those that its agents make become the ids that the OpenTelemetry
 //! Collector's receiver makes of them, so that both meet in one trace. Any other text is hashed.
 use super::headers::{Header, Headers};
-use super::{Format, Sampling, TraceContext, base64, digits};
+use super::{Format, Sampling, TraceContext, digits};
+use crate::protocol::base64;
 use sha1_smol::Sha1;
 
 /// Longest value, as `SkyWalking` itself accepts it.

@@ -4,6 +4,7 @@ mod messages;
 mod status;
 
 pub(super) use messages::Messages;
+pub use status::NAMES as STATUS_NAMES;
 
 use super::attribute::{Attribute, On};
 use super::http1::request::Fields;

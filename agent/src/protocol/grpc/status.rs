@@ -5,7 +5,7 @@
 pub(super) struct Status(u8);
 
 /// Names by number (`statuscodes.md` of the gRPC project).
-const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 17] = [
     "OK",
     "CANCELLED",
     "UNKNOWN",

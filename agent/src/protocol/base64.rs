@@ -1,7 +1,7 @@
 //! Base64 (RFC 4648 section 4) becomes bytes. Padding may be missing, as gRPC allows; nothing else may.
 
 /// Decodes; `None` for anything that no encoder writes.
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let body = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     if body.len() % 4 == 1 || (body.len() < text.len() && !text.len().is_multiple_of(4)) {
         return None;
