@@ -1,6 +1,7 @@
 //! wirespan: distributed traces from what programs say over TCP.
 //!
 //! Data flows one way, in the order of these modules; a stage imports only types of the stages before it.
+pub mod adapter;
 pub mod capture;
 pub mod causality;
 pub mod enrich;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Data goes through `flow` before `protocol`, and `lib.rs` lists them so. Imports go the other way between these two: `flow` drives
 /// the decoders, so it knows their trait, while a decoder is given bytes and gives messages, and must not know who drives it. That is
 /// what lets the same decoder run in a test, in a fuzz target or over the plaintext of TLS, and why `protocol` comes before `flow` here.
-const STAGES: [&str; 8] = ["capture", "protocol", "flow", "exchange", "causality", "enrich", "export", "rendezvous"];
+const STAGES: [&str; 9] = ["capture", "protocol", "flow", "exchange", "causality", "enrich", "adapter", "export", "rendezvous"];
 
 /// Stages that import no other stage: what enters the pipeline knows nothing of it, and a decoder knows bytes only, not the events
 /// that they came in.

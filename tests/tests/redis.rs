@@ -131,7 +131,7 @@ fn a_blocking_command_lasts_until_it_is_answered_and_messages_of_a_channel_are_n
     wait_until("the clients wait", || info("clients").contains("blocked_clients:1") && info("stats").contains("pubsub_channels:1"));
     redis_cli(&rig, redis.port, "", &["PUBLISH news first", "PUBLISH news second", "LPUSH queue job"]);
     blocked.wait();
-    subscriber.end(Signal::INT);
+    subscriber.end(Signal::TERM);
     let run = agent.stop();
     let mut told = lines(&run);
     told.sort();

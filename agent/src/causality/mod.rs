@@ -9,6 +9,7 @@ mod graph;
 pub mod grounds;
 pub mod ids;
 pub mod link;
+pub mod manner;
 pub mod meeting;
 mod nodes;
 pub mod policy;

@@ -4,6 +4,8 @@
 //! nanoseconds of `CLOCK_MONOTONIC`. A process id is a thread group id; zero means "not in process context".
 #![no_std]
 
+pub mod walk;
+
 /// Changes whenever a record changes, so that a recorded event file of another layout is refused.
 pub const ABI_VERSION: u32 = 2;
 
@@ -31,6 +33,8 @@ pub mod kind {
     pub const EXEC: u8 = 10;
     /// A thread ended: [`super::Process`].
     pub const EXIT: u8 = 11;
+    /// A thread read or wrote, and this is what its process's memory said: [`super::Note`], then `window` bytes.
+    pub const NOTE: u8 = 12;
 }
 
 /// Bits of [`Head::flags`].
@@ -227,6 +231,26 @@ pub struct Closed {
     pub reserved: u32,
 }
 
+/// What a process's memory said when one of its threads read from a socket or wrote to it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Time and socket.
+    pub head: Head,
+    /// Sequence number of the first byte that was read or written.
+    pub from: u32,
+    /// The one after the last.
+    pub upto: u32,
+    /// Who.
+    pub thread: Thread,
+    /// One of [`walk::moment`].
+    pub moment: u32,
+    /// Bytes of memory that follow.
+    pub window: u32,
+    /// What the walk left.
+    pub cells: [u64; walk::CELLS],
+}
+
 /// A change in a process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -344,4 +368,5 @@ const _: () = assert!(size_of::<Opened>() == 120);
 const _: () = assert!(size_of::<Read>() == 40);
 const _: () = assert!(size_of::<Closed>() == 40);
 const _: () = assert!(size_of::<Process>() == 40);
+const _: () = assert!(size_of::<Note>() == 48 + 8 * walk::CELLS);
 const _: () = assert!(size_of::<Verdict>() == 8);

@@ -1,0 +1,84 @@
+//! Runs a walk over memory as the kernel side does, for tests.
+use super::process::Memory;
+use wirespan_abi::walk::{CELLS, LOWEST, MAX_TAKEN, OUTPUT, STEPS, Walk, cell, op};
+
+/// What a walk left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    pub cells: [u64; CELLS],
+    pub window: Vec<u8>,
+}
+
+impl Left {
+    /// What was emitted, up to the first zero.
+    pub fn output(&self) -> Vec<u64> {
+        self.cells[OUTPUT..].iter().copied().take_while(|value| *value != 0).collect()
+    }
+}
+
+/// Walks; `None` if nothing is to be told. There is no kernel's memory here: it is all zero.
+pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memory: &dyn Memory) -> Option<Left> {
+    let mut left = Left { cells: [0; CELLS], window: Vec::new() };
+    left.cells[usize::from(cell::THREAD_POINTER)] = thread_pointer;
+    left.cells[usize::from(cell::STACK_POINTER)] = stack_pointer;
+    left.cells[usize::from(cell::TID)] = tid.into();
+    let (mut next, mut emitted) = (0_i64, OUTPUT);
+    for _ in 0..MAX_TAKEN {
+        let Some(step) = usize::try_from(next).ok().filter(|next| *next < STEPS.min(walk.len as usize)).map(|next| walk.steps[next]) else {
+            return Some(left);
+        };
+        next += 1;
+        let get = |index: u8| left.cells.get(usize::from(index & 31)).copied().unwrap_or(0);
+        let (a, b) = (get(step.a), get(step.b));
+        let load = |size: usize| {
+            let mut bytes = [0; 8];
+            let _ = (b >= LOWEST).then(|| memory.read(b.wrapping_add_signed(step.at.into()), &mut bytes[..size]));
+            u64::from_le_bytes(bytes)
+        };
+        let result = match step.op {
+            op::END => return Some(left),
+            op::DROP => return None,
+            op::SET => step.value,
+            op::ADD => b.wrapping_add(step.value),
+            op::SUM => a.wrapping_add(b),
+            op::AND => b & step.value,
+            op::SHL => b << (step.value & 63),
+            op::SHR => b >> (step.value & 63),
+            op::POWER => step.value << (b & 63),
+            op::MUL => b.wrapping_mul(step.value),
+            op::LOAD => load(8),
+            op::LOAD_4 => load(4),
+            op::LOAD_1 => load(1),
+            op::LOAD_KERNEL => 0,
+            op::LOOP => a.wrapping_add(step.value),
+            op::EMIT => {
+                if let Some(cell) = left.cells.get_mut(emitted) {
+                    *cell = a;
+                    emitted += 1;
+                }
+                continue;
+            }
+            op::COPY => {
+                left.window =
+                    memory.bytes(a.wrapping_add_signed(step.at.into()), step.value.min(walk.room.into()) as usize).unwrap_or_default();
+                continue;
+            }
+            _ => a,
+        };
+        let jumps = match step.op {
+            op::IF_EQUAL => a == step.value,
+            op::IF_UNEQUAL => a != step.value,
+            op::IF_BELOW => a < step.value,
+            op::IF_SAME => a == b,
+            op::LOOP => result != b,
+            op => op == op::JUMP,
+        };
+        if let Some(cell) = left.cells.get_mut(usize::from(step.a & 31)) {
+            *cell = result;
+        }
+        if jumps {
+            next += i64::from(step.at);
+        }
+    }
+    Some(left)
+}
