@@ -15,6 +15,8 @@ mod tests;
 #[cfg(test)]
 mod tunnels;
 #[cfg(test)]
+mod units;
+#[cfg(test)]
 pub(crate) mod world;
 
 pub use explained::{Behind, Explained, Facts};
@@ -23,6 +25,7 @@ pub use teller::Teller;
 
 use crate::capture::event::{Event, Nanos, SocketId};
 use crate::causality::class::Habit;
+use crate::causality::manner::Manner;
 use crate::causality::meeting::{Answer, Letter};
 use crate::causality::policy::Policy;
 use crate::enrich::directory::Directory;
@@ -139,6 +142,11 @@ impl Pipeline {
         self.directory().learn(info);
         let habit = self.directory().habit(pid);
         self.know(pid, habit);
+    }
+
+    /// The memory of a process is looked at from now on, and its notes are taken so.
+    pub fn adapt(&mut self, pid: u32, manner: Manner) {
+        self.teller.adapt(pid, manner);
     }
 
     /// The process is known to work like this.

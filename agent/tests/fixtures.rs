@@ -39,6 +39,7 @@ fn spans_of(path: &Path) -> Vec<Span> {
                     let _ = pipeline.event(&event, &mut |span| spans.push(span));
                 }),
                 Entry::Process { blob, .. } => ProcessInfo::from_bytes(blob).into_iter().for_each(|info| pipeline.learn(info)),
+                Entry::Manner { pid, blob } => pipeline.adapt(pid, serde_json::from_slice(blob).expect("a manner")),
                 Entry::Clock { mono, unix } => pipeline.directory().set_clock(unix.wrapping_sub(mono)),
                 Entry::Counters(_) => {}
             }

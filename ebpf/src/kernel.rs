@@ -1,12 +1,18 @@
 //! What the other modules take from the kernel: clock, current thread, and the TCP view of a socket.
 use crate::offsets::{adjacent, ids_by_helper, load, probe, probe_into};
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, generated::bpf_skc_to_tcp_sock};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_skc_to_tcp_sock,
+};
 use wirespan_abi::{Addresses, Thread, offset};
 
 /// `AF_INET6`.
 const INET6: u16 = 10;
 /// How an IPv4 address in an IPv6 one begins (RFC 4291 section 2.5.5.2).
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/// Where the stack pointer of user space lies on a thread's kernel stack on x86-64: of the 16 KiB, `struct pt_regs` takes the last 168
+/// bytes, and `sp` is 152 bytes into it.
+const USER_STACK_POINTER: u64 = 16384 - 168 + 152;
 
 /// States of a socket, as in the kernel's `tcp_states.h`.
 pub mod tcp_state {
@@ -49,6 +55,18 @@ pub fn current_thread() -> Thread {
 pub unsafe fn current_comm(to: *mut [u8; 16]) {
     // SAFETY: by the contract; the helper checks the address it reads and fills with zeros where it fails.
     unsafe { probe_into::<{ offset::COMM }>(bpf_get_current_task(), to) }
+}
+
+/// The current thread's thread pointer, and its stack pointer in user space; zero what cannot be read.
+#[inline(always)]
+pub fn user_pointers() -> (u64, u64) {
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task() };
+    let thread_pointer = probe::<{ offset::THREAD_POINTER }, u64>(task).unwrap_or_default();
+    let stack = probe::<{ offset::STACK }, u64>(task).unwrap_or_default();
+    // SAFETY: the helper checks the address and fails instead of faulting.
+    let stack_pointer = unsafe { bpf_probe_read_kernel((stack + USER_STACK_POINTER) as *const u64) }.unwrap_or_default();
+    (thread_pointer, stack_pointer)
 }
 
 /// A full TCP socket that the verifier knows as `struct tcp_sock`.
@@ -107,6 +125,13 @@ impl Tcp {
     pub fn copied_seq(self) -> u32 {
         // SAFETY: a u32 of the TCP socket.
         unsafe { load::<{ offset::COPIED_SEQ }, u32>(self.0) }
+    }
+
+    /// Sequence number after the last byte that was written.
+    #[inline(always)]
+    pub fn write_seq(self) -> u32 {
+        // SAFETY: a u32 of the TCP socket.
+        unsafe { load::<{ offset::WRITE_SEQ }, u32>(self.0) }
     }
 
     /// Smoothed round-trip time in microseconds. The kernel keeps eight times as much.

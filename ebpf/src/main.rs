@@ -14,6 +14,8 @@ mod ring;
 mod segment;
 mod socket;
 mod state;
+mod walk;
+mod write;
 
 use aya_ebpf::{
     EbpfContext,
@@ -39,6 +41,12 @@ pub fn egress(context: SkBuffContext) -> i32 {
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn tcp_rcv_space_adjust(context: BtfTracePointContext) -> i32 {
     read::advanced(&context);
+    0
+}
+
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(context: BtfTracePointContext) -> i32 {
+    write::sent(&context);
     0
 }
 

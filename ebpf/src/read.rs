@@ -4,9 +4,10 @@ use crate::{
     kernel::{Tcp, after, now},
     ring, segment,
     state::{self, Socket, state_flag},
+    walk,
 };
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, programs::BtfTracePointContext};
-use wirespan_abi::{Head, HeldRead, LastRead, Read, Thread, kind, verdict};
+use wirespan_abi::{Head, HeldRead, LastRead, Read, Thread, kind, verdict, walk::moment};
 
 /// `tcp_rcv_space_adjust(sk)`: runs whenever bytes have been handed to the application, and also when it only peeked at them.
 #[inline(always)]
@@ -24,8 +25,13 @@ pub fn advanced(context: &BtfTracePointContext) -> Option<()> {
     if !after(upto, state.copied) || !tcp.owned() {
         return None;
     }
+    let from = state.copied;
     state.copied = upto;
     let (at, thread) = (now(), current());
+    if walk::is_walked(thread.pid) {
+        let moment = if state.serves() { moment::READ_REQUEST } else { moment::READ_ANSWER };
+        walk::note(&walk::Event { at, cookie: state.cookie, from, upto, thread, sk: sk as u64 }, moment);
+    }
     if state.is(state_flag::SERVER) && !state.is(state_flag::OPENED | state_flag::CLOSED) {
         segment::open_read(tcp, state, at);
     }
@@ -49,7 +55,7 @@ pub fn report(state: &Socket, read: HeldRead) {
 }
 
 #[inline(always)]
-fn current() -> Thread {
+pub fn current() -> Thread {
     let both = bpf_get_current_pid_tgid();
     Thread { pid: (both >> 32) as u32, tid: both as u32 }
 }

@@ -124,10 +124,35 @@ fn put<H: Copy, const N: usize>(make: impl FnOnce() -> H, fill: impl FnOnce(*mut
                 count(drop_cause::FAULT, 1);
             }
         }
-        let looks = counted().is_multiple_of(WAKE_EVERY) || N >= LARGE;
-        let wakes = looks && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) > u64::from(WAKE_ABOVE.load());
-        let flags = if wakes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
-        bpf_ringbuf_submit(record.cast(), flags.into());
+        submit(record.cast(), N);
     }
     true
+}
+
+/// Room in the ring for a record of type `T`, which begins as the caller writes it; null if the ring is full, which has been counted.
+#[inline(always)]
+pub fn reserve<T>() -> *mut T {
+    let ring: *mut c_void = (&raw const RING).cast_mut().cast();
+    // SAFETY: `ring` is the map; the size is a constant.
+    let record: *mut T = unsafe { bpf_ringbuf_reserve(ring, size_of::<T>() as u64, 0) }.cast();
+    if record.is_null() {
+        count(drop_cause::RING_FULL, 1);
+    }
+    record
+}
+
+/// Gives the agent a record in which `payload` bytes have room, and wakes it up if the ring fills up.
+///
+/// # Safety
+/// `record` was reserved and is written.
+#[inline(always)]
+pub unsafe fn submit(record: *mut c_void, payload: usize) {
+    let ring: *mut c_void = (&raw const RING).cast_mut().cast();
+    // SAFETY: by the contract.
+    unsafe {
+        let looks = counted().is_multiple_of(WAKE_EVERY) || payload >= LARGE;
+        let wakes = looks && bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) > u64::from(WAKE_ABOVE.load());
+        let flags = if wakes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        bpf_ringbuf_submit(record, flags.into());
+    }
 }

@@ -28,7 +28,7 @@ pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memo
             return Some(left);
         };
         next += 1;
-        let get = |index: u8| left.cells.get(usize::from(index & 31)).copied().unwrap_or(0);
+        let get = |index: u8| left.cells[usize::from(index) % CELLS];
         let (a, b) = (get(step.a), get(step.b));
         let load = |size: usize| {
             let mut bytes = [0; 8];
@@ -73,9 +73,7 @@ pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memo
             op::LOOP => result != b,
             op => op == op::JUMP,
         };
-        if let Some(cell) = left.cells.get_mut(usize::from(step.a & 31)) {
-            *cell = result;
-        }
+        left.cells[usize::from(step.a) % CELLS] = result;
         if jumps {
             next += i64::from(step.at);
         }

@@ -5,21 +5,23 @@
 //! [`ADAPTERS`]. Nothing here writes into a process. Its memory is hostile: whatever it says, the worst is that its own calls are orphans.
 pub mod assembler;
 #[cfg(test)]
+#[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
 pub mod process;
+pub mod studies;
 
+use crate::capture::kernel::Walks;
 use crate::causality::manner::Manner;
 use crate::enrich::runtime::Runtime;
 use process::Process;
-use wirespan_abi::walk::{Walk, moment};
 
 /// What an adapter found out about a process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Study {
     /// How `causality` takes the notes.
     pub manner: Manner,
-    /// What to read at each [`moment`].
-    pub walks: [Option<Box<Walk>>; moment::COUNT as usize],
+    /// What to read at each [`wirespan_abi::walk::moment`].
+    pub walks: Walks,
 }
 
 /// Why there is no study of a process.

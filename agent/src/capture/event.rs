@@ -1,5 +1,6 @@
 //! What every source says: one stream of events about sockets and processes, in the order in which they happened.
 use std::net::SocketAddr;
+use wirespan_abi::walk::{CELLS, OUTPUT};
 
 /// A socket, by its cookie: unique on its host until reboot, whatever happens to addresses and file descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +121,43 @@ pub struct Read {
     pub thread: Thread,
 }
 
+/// What a process was at when a note was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// It had read from a connection that it accepted.
+    ReadRequest,
+    /// It had sent on a connection that it accepted.
+    SendResponse,
+    /// It had sent on a connection that it made.
+    SendCall,
+    /// It had read from a connection that it made.
+    ReadAnswer,
+}
+
+/// Most numbers of a note.
+pub const NOTED: usize = CELLS - OUTPUT;
+
+/// What a process's memory said when one of its threads had read from a socket or written to it. Before or after the event of the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note<'a> {
+    /// When.
+    pub at: Nanos,
+    /// Which socket.
+    pub socket: SocketId,
+    /// Who.
+    pub thread: Thread,
+    /// What it did.
+    pub moment: Moment,
+    /// Sequence number of the first byte that was read or written.
+    pub from: u32,
+    /// The one after the last.
+    pub upto: u32,
+    /// What the process's walk put out; zeros behind it.
+    pub output: [u64; NOTED],
+    /// A copy of its memory, if its walk made one.
+    pub window: &'a [u8],
+}
+
 /// Why a socket ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
@@ -185,4 +223,6 @@ pub enum Event<'a> {
     Closed(Closed),
     /// A process changed.
     Process(Process),
+    /// A process's memory was looked at.
+    Note(Note<'a>),
 }

@@ -20,9 +20,14 @@ pub struct Hook {
     pub point: Point,
     /// Without it the agent does not start.
     pub required: bool,
+    /// It is attached only while some process needs it.
+    pub on_demand: bool,
     /// What is lost without it.
     pub lost: &'static str,
 }
+
+/// The program that tells writes for the walks of processes.
+pub const WRITES: &str = "sock_send_length";
 
 /// Every hook, in the order in which they are attached: the packets last, so that no socket is reported whose reads and end are missed.
 pub const HOOKS: &[Hook] = &[
@@ -33,12 +38,16 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("sched_process_fork", false, "names of processes that live shorter than the scan of /proc takes"),
     tracepoint("sched_process_exec", false, "the new name of a process that starts another program"),
     tracepoint("sched_process_exit", false, "the end of processes: their entries are kept until they are the oldest"),
-    Hook { program: "egress", point: Point::Egress, required: true, lost: "everything: the bytes that are sent" },
-    Hook { program: "ingress", point: Point::Ingress, required: true, lost: "everything: the bytes that arrive" },
+    Hook {
+        on_demand: true,
+        ..tracepoint(WRITES, false, "who wrote which bytes: links inside programs with an event loop or their own threads")
+    },
+    Hook { program: "egress", point: Point::Egress, required: true, on_demand: false, lost: "everything: the bytes that are sent" },
+    Hook { program: "ingress", point: Point::Ingress, required: true, on_demand: false, lost: "everything: the bytes that arrive" },
 ];
 
 const fn tracepoint(program: &'static str, required: bool, lost: &'static str) -> Hook {
-    Hook { program, point: Point::Tracepoint, required, lost }
+    Hook { program, point: Point::Tracepoint, required, on_demand: false, lost }
 }
 
 /// A hook that is not attached, though the agent runs.

@@ -5,7 +5,9 @@ pub use super::attach_error::AttachError;
 use super::btf::{Btf, KERNEL_BTF, LARGEST_BTF};
 use super::cgroup;
 use super::event::SocketId;
-use super::hooks::{Degraded, Hook, Plan, Point, plan};
+use super::hooks::{Degraded, Hook, Plan, Point, WRITES, plan};
+use super::walked::Walked;
+pub use super::walked::{WalkError, Walks};
 use super::{offsets, privilege};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, ProgramType};
@@ -78,6 +80,7 @@ pub struct Kernel {
     verdicts: HashMap<MapData, u64, VerdictValue>,
     generation: Array<MapData, u32>,
     counters: PerCpuArray<MapData, u64>,
+    walked: Walked,
     logger: Option<EbpfLogger<StandardError>>,
     epoll: OwnedFd,
     degraded: Vec<Degraded>,
@@ -160,6 +163,27 @@ impl Kernel {
         let _ = self.verdicts.remove(&socket.0);
     }
 
+    /// Whether processes can be walked at all: whether the kernel tells who wrote.
+    #[must_use]
+    pub fn walks(&self) -> bool {
+        !self.degraded.iter().any(|degraded| degraded.hook.program == WRITES)
+    }
+
+    /// From now on looks at a process's memory at the moments for which there is a walk. Errors say why it does not.
+    pub fn walk(&mut self, pid: u32, walks: &Walks) -> Result<(), WalkError> {
+        let Some(ebpf) = self.ebpf.as_mut().filter(|_| self.degraded.iter().all(|degraded| degraded.hook.program != WRITES)) else {
+            return Err(WalkError::NoWrites);
+        };
+        self.walked.begin(ebpf, pid, walks)
+    }
+
+    /// The process has ended or has become another program.
+    pub fn stop_walking(&mut self, pid: u32) {
+        if let Some(ebpf) = &mut self.ebpf {
+            self.walked.end(ebpf, pid);
+        }
+    }
+
     /// What the kernel side has counted.
     #[must_use]
     pub fn counters(&self) -> KernelCounters {
@@ -232,6 +256,7 @@ impl Start<'_> {
             verdicts: self.map(&mut ebpf, "VERDICTS")?,
             generation,
             counters: self.map(&mut ebpf, "COUNTERS")?,
+            walked: Walked::new(self.map(&mut ebpf, "WALKED_PROCESSES")?, self.map(&mut ebpf, "WALKS")?),
             ebpf: Some(ebpf),
             logger,
             epoll,
@@ -295,7 +320,9 @@ fn attach_hook(ebpf: &mut Ebpf, hook: &Hook, btf: &aya::Btf, directory: &Path) -
         Point::Tracepoint => {
             let program: &mut BtfTracePoint = program.try_into()?;
             program.load(hook.program, btf)?;
-            program.attach()?;
+            if !hook.on_demand {
+                program.attach()?;
+            }
             return Ok(());
         }
         Point::Ingress => CgroupSkbAttachType::Ingress,

@@ -11,4 +11,5 @@ pub mod offsets;
 pub mod pcap;
 pub mod privilege;
 pub mod recording;
+mod walked;
 pub mod wire;

@@ -26,6 +26,9 @@ pub const FIELDS: [(usize, &str, &str); offset::COUNT] = [
     (offset::REMOTE_V4, "sock", "__sk_common.skc_daddr"),
     (offset::LOCAL_V6, "sock", "__sk_common.skc_v6_rcv_saddr"),
     (offset::REMOTE_V6, "sock", "__sk_common.skc_v6_daddr"),
+    (offset::WRITE_SEQ, "tcp_sock", "write_seq"),
+    (offset::THREAD_POINTER, "task_struct", "thread.fsbase"),
+    (offset::STACK, "task_struct", "stack"),
 ];
 
 /// Fields that a kernel without IPv6 does not have, nor does it have a socket that they would be asked for.

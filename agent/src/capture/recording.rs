@@ -17,6 +17,7 @@ mod tag {
     pub const CLOCK: u8 = 2;
     pub const PROCESS: u8 = 3;
     pub const COUNTERS: u8 = 4;
+    pub const MANNER: u8 = 5;
 }
 
 /// One entry.
@@ -36,6 +37,13 @@ pub enum Entry<'a> {
         /// Which.
         pid: u32,
         /// What.
+        blob: &'a [u8],
+    },
+    /// The agent looks at the process's memory from now on; how its notes are to be taken is up to who wrote it.
+    Manner {
+        /// Which.
+        pid: u32,
+        /// How.
         blob: &'a [u8],
     },
     /// The kernel side's counters so far, as [`wirespan_abi::drop_cause`] and [`wirespan_abi::counter`] index them.
@@ -86,6 +94,7 @@ impl<W: Write> Writer<W> {
             Entry::Record(record) => self.entry(tag::RECORD, &[trimmed(record)]),
             Entry::Clock { mono, unix } => self.entry(tag::CLOCK, &[&mono.to_le_bytes(), &unix.to_le_bytes()]),
             Entry::Process { pid, blob } => self.entry(tag::PROCESS, &[&pid.to_le_bytes(), blob]),
+            Entry::Manner { pid, blob } => self.entry(tag::MANNER, &[&pid.to_le_bytes(), blob]),
             Entry::Counters(counters) => self.entry(tag::COUNTERS, &[counters.map(u64::to_le_bytes).as_flattened()]),
         }
     }
@@ -190,6 +199,10 @@ fn entry(tag: u8, bytes: &[u8]) -> Option<Entry<'_>> {
         tag::PROCESS => {
             let (pid, blob) = bytes.split_first_chunk()?;
             Some(Entry::Process { pid: u32::from_le_bytes(*pid), blob })
+        }
+        tag::MANNER => {
+            let (pid, blob) = bytes.split_first_chunk()?;
+            Some(Entry::Manner { pid: u32::from_le_bytes(*pid), blob })
         }
         tag::COUNTERS => {
             let (numbers, []) = bytes.as_chunks() else { return None };

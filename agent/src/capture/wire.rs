@@ -1,8 +1,12 @@
 //! Records of the kernel side, live or replayed, become events. Pure: the bytes are checked, nothing is read from elsewhere.
-use super::event::{Closed, Direction, End, Event, LastRead, Nanos, Opened, Process, Read, Role, Segment, Sender, SocketId, Thread};
+use super::event::{
+    Closed, Direction, End, Event, LastRead, Moment, NOTED, Nanos, Note, Opened, Process, Read, Role, Segment, Sender, SocketId, Thread,
+};
 use std::collections::{HashMap, VecDeque};
+use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wirespan_abi as abi;
+use wirespan_abi::walk::{OUTPUT, moment};
 use wirespan_abi::{flag, kind, tcp_flag};
 
 /// Sockets that were reset and not closed yet: the one follows the other at once, so that a few CPUs' worth is far too many.
@@ -40,6 +44,9 @@ pub struct Dropped {
     /// Segments that arrived on a listener, whose connection was never seen.
     pub unowned: u64,
 }
+
+/// Where a note says how many bytes of memory it carries.
+const NOTE_WINDOW: usize = offset_of!(abi::Note, window);
 
 /// Which side reset a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +149,10 @@ impl Decoder {
                     _ => Process::Exited { pid },
                 }));
             }
+            kind::NOTE => {
+                let note = fields.note(&head)?;
+                sink(Event::Note(note));
+            }
             _ => return None,
         }
         Some(())
@@ -193,6 +204,10 @@ pub fn trimmed(record: &[u8]) -> &[u8] {
         Some(&kind::SEGMENT_IN) => size_of::<abi::Segment>(),
         Some(&kind::SEGMENT_OUT) => size_of::<abi::SegmentOut>(),
         Some(&kind::SEGMENT_UNOWNED) => size_of::<abi::SegmentUnowned>(),
+        Some(&kind::NOTE) => {
+            let window = record.get(NOTE_WINDOW..).and_then(|rest| Fields(rest).u32()).unwrap_or(0);
+            return record.get(..size_of::<abi::Note>().saturating_add(window as usize)).unwrap_or(record);
+        }
         _ => return record,
     };
     let mut fields = Fields(record);
@@ -315,6 +330,26 @@ impl<'a> Fields<'a> {
             SocketAddr::new(ip, port)
         };
         Some((address(local, local_port), address(remote, remote_port)))
+    }
+
+    fn note(&mut self, head: &abi::Head) -> Option<Note<'a>> {
+        let (from, upto, thread) = (self.u32()?, self.u32()?, self.thread()?);
+        let moment = match self.u32()? {
+            moment::READ_REQUEST => Moment::ReadRequest,
+            moment::SEND_RESPONSE => Moment::SendResponse,
+            moment::SEND_CALL => Moment::SendCall,
+            moment::READ_ANSWER => Moment::ReadAnswer,
+            _ => return None,
+        };
+        let (window, _, emitted) = (self.u32()?, self.u32()?, self.u32()?);
+        let _: [u8; OUTPUT * size_of::<u64>()] = self.take()?;
+        let mut output = [0; NOTED];
+        for (index, word) in output.iter_mut().enumerate() {
+            let value = self.u64()?;
+            *word = if index < emitted as usize { value } else { 0 };
+        }
+        let window = self.0.get(..window as usize)?;
+        Some(Note { at: head.at, socket: SocketId(head.cookie), thread, moment, from, upto, output, window })
     }
 
     fn opened(&mut self, head: &abi::Head) -> Option<Opened> {

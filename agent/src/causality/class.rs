@@ -1,5 +1,7 @@
 //! How a process works on requests: the class decides which evidence counts in it.
 use super::grounds::Standing;
+use super::manner::Manner;
+use super::units::Units;
 use crate::capture::event::{Nanos, SocketId, Thread};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -54,6 +56,9 @@ struct Work {
 #[derive(Debug, Default)]
 pub(super) struct Process {
     pub(super) habit: Habit,
+    /// How the notes of its memory are taken, if it is looked at.
+    pub(super) manner: Option<Manner>,
+    pub(super) units: Units,
     /// It has exported spans of its own.
     pub(super) sdk: bool,
     /// It has sent what it had just read.

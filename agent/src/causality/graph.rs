@@ -3,12 +3,14 @@ use super::ids::WireKey;
 use super::link::Link;
 use super::meeting::Meeting;
 use super::nodes::Nodes;
+use super::notes::Noted;
 use super::policy::Header;
 use crate::capture::event::{LastRead, Nanos, SocketId, Thread};
 use crate::exchange::{Exchange, ExchangeId};
 use crate::flow::stream::{Point, seq_distance};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Exchanges looked at on one socket to find the one that was read: more than are ever unanswered but in a deep pipeline.
 const MAX_LOOK_BACK: usize = 64;
@@ -123,6 +125,10 @@ pub(super) struct Node {
     pub(super) backward: Option<ExchangeId>,
     /// What other nodes have to do with it.
     pub(super) meeting: Meeting,
+    /// What its process's memory said when the call was sent, or the request read.
+    pub(super) request_note: Option<Arc<Noted>>,
+    /// The same for its answer, read or sent.
+    pub(super) answer_note: Option<Arc<Noted>>,
 }
 
 /// What is left to do for a node that is forgotten.
@@ -235,6 +241,12 @@ impl Graph {
         }
         let older = recent.take_while(|(_, node)| !node.done).last();
         Some(older.map_or((newest, false), |(oldest, _)| (oldest, true)))
+    }
+
+    /// The newest exchanges of a socket.
+    pub(super) fn on(&self, socket: SocketId, most: usize) -> impl Iterator<Item = (ExchangeId, &Node)> {
+        let ids = self.sockets.get(&socket).into_iter().flat_map(move |ids| ids.iter().rev().take(most));
+        ids.filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
     /// Follows the reads of one thread back from a response: the calls between the request and its response, newest first, if

@@ -19,6 +19,10 @@ pub enum Evidence {
     Loop,
     /// The agent at the other end of the connection told of it.
     Rendezvous,
+    /// The unit of execution that sent the call also sent the response: a task, a goroutine, a virtual thread.
+    Unit,
+    /// The unit of execution that waited for the call sent the response.
+    Awaiter,
     /// The process hands bytes on, and had one unfinished request of exactly this content.
     Tunnel,
     /// None.
@@ -97,6 +101,8 @@ impl Evidence {
             Self::Connect => "connect".into(),
             Self::Thread => "thread".into(),
             Self::Loop => "loop".into(),
+            Self::Unit => "unit".into(),
+            Self::Awaiter => "awaiter".into(),
             Self::Tunnel => "tunnel".into(),
             Self::None(_) => "none".into(),
         }
@@ -205,12 +211,13 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Connect, Header, Loop, Rendezvous, Thread, Tunnel, Wire};
+        use Evidence::{Awaiter, Connect, Header, Loop, Rendezvous, Thread, Tunnel, Unit, Wire};
         use Reason::{Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
-        let all = [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Tunnel, Evidence::None(Reason::Root)];
+        let all =
+            [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Unit, Awaiter, Tunnel, Evidence::None(Reason::Root)];
         let evidence = all.map(|evidence| match evidence {
             Header(_) => "header:FORMAT".to_owned(),
-            Wire | Rendezvous | Connect | Thread | Loop | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
+            Wire | Rendezvous | Connect | Thread | Loop | Unit | Awaiter | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
         });
         assert_eq!(documented("## `wirespan.link`"), evidence);
         let reasons =

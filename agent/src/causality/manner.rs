@@ -1,7 +1,9 @@
 //! How the notes of a process are to be taken: what its runtime's adapter says about the numbers that a walk leaves.
 
+use serde::{Deserialize, Serialize};
+
 /// How notes are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Manner {
     /// The output of a walk is a list of units of execution (task, goroutine, coroutine, virtual thread), ended by a zero: the one
     /// that read or sent, then who waits for it, then who waits for that. The unit that sends a response is the one that works on its

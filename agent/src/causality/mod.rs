@@ -12,9 +12,11 @@ pub mod link;
 pub mod manner;
 pub mod meeting;
 mod nodes;
+pub mod notes;
 pub mod policy;
 mod rules;
 mod tunnel;
+mod units;
 
 use crate::capture::event::{Closed, Nanos, Opened, Sender, SocketId, Thread};
 use crate::exchange::{Begun, Exchange, ExchangeId, Progress};
@@ -26,7 +28,9 @@ use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
 use grounds::{Explainer, Grounds};
 use ids::WireKey;
 use link::{Evidence, Link, Reason};
+use manner::Manner;
 use meeting::{Answer, Meeting, Meetings};
+use notes::{Noted, Notes};
 use policy::{Header, Policy, Sdk};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -121,6 +125,9 @@ pub struct Causality {
     distrusted: FxHashMap<[u8; 16], u32>,
     meetings: Meetings,
     tunnels: Tunnels,
+    notes: Notes,
+    /// Requests that are over and wait for the note of their response.
+    notes_due: VecDeque<(Nanos, ExchangeId)>,
     /// Only where somebody asks why.
     explainer: Option<Explainer>,
     retry: Vec<ExchangeId>,
@@ -144,6 +151,8 @@ impl Causality {
             distrusted: FxHashMap::default(),
             meetings: Meetings::default(),
             tunnels: Tunnels::default(),
+            notes: Notes::default(),
+            notes_due: VecDeque::new(),
             explainer: None,
             retry: Vec::new(),
         }
@@ -167,6 +176,17 @@ impl Causality {
             self.processes.clear();
         }
         self.processes.entry(pid).or_default().habit = habit;
+    }
+
+    /// Tells how the notes of a process are taken: from now on they come.
+    pub fn adapt(&mut self, pid: u32, manner: Manner) {
+        self.processes.entry(pid).or_default().manner = Some(manner);
+    }
+
+    /// Takes a note of a process's memory.
+    pub fn note(&mut self, note: Noted, out: &mut dyn FnMut(Verdict)) {
+        self.take_note(note);
+        self.settle(out);
     }
 
     /// The process ended or became another program.
@@ -198,6 +218,7 @@ impl Causality {
                 if let Some(node) = self.graph.get_mut(id) {
                     node.answered = Some(first.into());
                 }
+                self.note_answer(id);
             }
             Progress::Done(exchange) => self.done(exchange),
             Progress::Lost(id) => self.drop_node(id),
@@ -225,6 +246,10 @@ impl Causality {
     /// Time has passed.
     pub fn tick(&mut self, now: Nanos, out: &mut dyn FnMut(Verdict)) {
         self.meet_others(now);
+        while let Some((_, id)) = self.notes_due.pop_front_if(|(due, _)| *due <= now) {
+            self.note_missing(id);
+        }
+        self.notes.tick(now);
         while self.peers_due.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, id)) = self.peers_due.pop_front().filter(|(_, id)| self.graph.is_open(*id)) {
                 self.waited(id, Waited::ForPeer);
@@ -258,6 +283,9 @@ impl Causality {
     pub fn finish(&mut self, out: &mut dyn FnMut(Verdict)) {
         while let Some((_, id)) = self.peers_due.pop_front() {
             self.waited(id, Waited::ForPeer);
+        }
+        while let Some((_, id)) = self.notes_due.pop_front() {
+            self.note_missing(id);
         }
         self.settle(out);
         while let Some((_, id)) = self.holds_due.pop_front() {
@@ -301,6 +329,8 @@ impl Causality {
             distrusted,
             told: None,
             meeting: Meeting::None,
+            request_note: None,
+            answer_note: None,
             waiters: Vec::new(),
             exchange: None,
         };
@@ -309,6 +339,7 @@ impl Causality {
         }
         let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);
         self.graph.add(id, node);
+        self.note_request(id);
         if client {
             self.note_tunnel(id, thread, content, socket, was_at);
         } else {
@@ -356,6 +387,7 @@ impl Causality {
         self.retry.append(&mut waiters);
         self.retry.push(id);
         self.holds_due.push_back((over.saturating_add(MAX_HOLD), id));
+        self.note_answer(id);
         if !client {
             self.tunnels.ended(id, content);
             self.served(id, socket, port, asked, over, read, thread, answer.as_ref());
@@ -375,11 +407,8 @@ impl Causality {
         thread: Option<Thread>,
         answer: Option<&Point>,
     ) {
-        if let Some(ids) = self.unfinished.get_mut(&port) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.unfinished.remove(&port);
-            }
+        if !thread.is_some_and(|thread| self.awaits_note(id, thread.pid, over)) {
+            self.finished(id, port);
         }
         let Some(thread) = thread else { return };
         let answerer = answer.and_then(|answer| answer.sender).map(|sender| sender.thread);
@@ -392,6 +421,16 @@ impl Causality {
                     node.backward = Some(id);
                 }
                 self.retry.push(call);
+            }
+        }
+    }
+
+    /// A request is not waited for any more.
+    fn finished(&mut self, id: ExchangeId, port: u16) {
+        if let Some(ids) = self.unfinished.get_mut(&port) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.unfinished.remove(&port);
             }
         }
     }
@@ -458,7 +497,8 @@ impl Causality {
         let orphan = node.client && link.evidence == Evidence::None(Reason::Root);
         if let Some(caller) = node.thread.filter(|thread| orphan && self.is_busy(*thread, node.asked.at)) {
             // In such a runtime it was no hand-over that one could have followed.
-            let migrating = self.processes.get(&caller.pid).is_some_and(|process| process.habit == Habit::Migrating);
+            let migrating =
+                self.processes.get(&caller.pid).is_some_and(|process| process.habit == Habit::Migrating && process.manner.is_none());
             link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });
         }
         let told = self.is_told(id, pid);

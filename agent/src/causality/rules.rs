@@ -6,6 +6,7 @@ use super::Causality;
 use super::class::{Class, Habit, Process};
 use super::graph::{Forward, Node, Waited};
 use super::link::{Cross, Evidence, Link, Reason, SpanLink};
+use super::manner::Manner;
 use super::meeting::Meeting;
 use crate::capture::event::{Nanos, Opened, Thread};
 use crate::exchange::ExchangeId;
@@ -122,6 +123,17 @@ impl Causality {
         let Some(thread) = node.thread else { return Ruling::Orphan(Reason::Gap) };
         let process = self.processes.get(&thread.pid);
         let habit = process.map(|process| process.habit).unwrap_or_default();
+        if let Some(process) = process
+            && let Some(manner) = process.manner
+        {
+            let ruling = match manner {
+                Manner::Units => self.rule_units(node, process),
+            };
+            // Where threads may decide, they do if the process's memory does not.
+            if habit != Habit::Open || !matches!(ruling, Ruling::Orphan(_)) {
+                return ruling;
+            }
+        }
         // A loop reads for others between connecting and sending; a thread does not, and may use a connection that it opened before.
         let forward = if habit == Habit::IoLoop { node.connected.unwrap_or(node.sent) } else { node.sent };
         let candidate = match forward {

@@ -1,4 +1,5 @@
 //! What the commands do: open a source, run the pipeline, end with the accounting. The thin shell around the pure stages.
+mod adapters;
 mod capture;
 mod doctor;
 mod explain;

@@ -1,4 +1,5 @@
 //! `wirespan record` and `wirespan replay`: what the kernel said goes to a file, and from there through the same pipeline.
+use super::adapters::Adapters;
 use super::live::{Watcher, account, clocks};
 use super::session::Session;
 use super::{Failure, exit, run};
@@ -41,12 +42,15 @@ pub(super) fn record(options: &Record) -> Result<(), Failure> {
     let mut records = Tally::default();
     let mut clock: Option<Instant> = None;
     let mut broken = None;
-    let mut take = |record: &[u8], writer: &mut Writer<_>, directory: &mut Directory| {
+    let mut met = Vec::new();
+    let mut take = |record: &[u8], writer: &mut Writer<_>, directory: &mut Directory, met: &mut Vec<ProcessInfo>| {
         decoder.decode(record, &mut |event| meet(&event, directory));
-        let written = directory.take_news().iter().try_for_each(|info| {
+        let news = directory.take_news();
+        let written = news.iter().try_for_each(|info| {
             let blob = info.to_bytes();
             writer.write(&Entry::Process { pid: info.pid, blob: &blob })
         });
+        met.extend(news);
         match written.and_then(|()| writer.write(&Entry::Record(record))) {
             Ok(()) => records.count(Ok(())),
             Err(error) => {
@@ -56,6 +60,7 @@ pub(super) fn record(options: &Record) -> Result<(), Failure> {
         }
         broken.is_none()
     };
+    let adapters = Adapters::start(watcher.kernel())?;
     let mut whole = true;
     while whole && !watcher.is_over() {
         if clock.is_none_or(|clock| clock.elapsed() >= CLOCK_ENTRY) {
@@ -63,10 +68,14 @@ pub(super) fn record(options: &Record) -> Result<(), Failure> {
             let (mono, offset) = clocks();
             writer.write(&Entry::Clock { mono, unix: mono.wrapping_add(offset) }).map_err(failed)?;
         }
-        watcher.drain(&mut |record| whole &= take(record, &mut writer, &mut directory));
+        watcher.drain(&mut |record| whole &= take(record, &mut writer, &mut directory, &mut met));
+        for (pid, manner) in adapters.tick(watcher.kernel(), &std::mem::take(&mut met), &directory.take_gone()) {
+            let blob = serde_json::to_vec(&manner).unwrap_or_default();
+            writer.write(&Entry::Manner { pid, blob: &blob }).map_err(failed)?;
+        }
     }
     watcher.detach(&mut |record| {
-        take(record, &mut writer, &mut directory);
+        take(record, &mut writer, &mut directory, &mut met);
     });
     let mut counters = [0; counter::COUNT as usize];
     counters.copy_from_slice(&watcher.kernel().raw_counters());
@@ -84,7 +93,7 @@ fn meet(event: &Event<'_>, directory: &mut Directory) {
         Event::Opened(opened) => opened.opener.map(|opener| opener.thread.pid),
         Event::Segment(segment) => segment.sender.map(|sender| sender.thread.pid),
         Event::Read(read) => Some(read.thread.pid),
-        Event::Closed(_) => None,
+        Event::Closed(_) | Event::Note(_) => None,
         Event::Process(change) => {
             directory.changed(*change);
             None
@@ -114,7 +123,9 @@ pub(super) fn replay(options: &Replay) -> Result<(), Failure> {
                     session.tick(None);
                 }
             }
-            Ok(Some(entry @ (Entry::Clock { .. } | Entry::Process { .. }))) => remember(&entry, &mut session.pipeline),
+            Ok(Some(entry @ (Entry::Clock { .. } | Entry::Process { .. } | Entry::Manner { .. }))) => {
+                remember(&entry, &mut session.pipeline);
+            }
             Ok(Some(Entry::Counters(counters))) => {
                 let lost = counters.first().copied().unwrap_or(0);
                 records.taken += lost;
@@ -146,6 +157,11 @@ pub(super) fn remember(entry: &Entry<'_>, pipeline: &mut Pipeline) {
         Entry::Process { blob, .. } => {
             if let Some(info) = ProcessInfo::from_bytes(blob) {
                 pipeline.learn(info);
+            }
+        }
+        Entry::Manner { pid, blob } => {
+            if let Ok(manner) = serde_json::from_slice(blob) {
+                pipeline.adapt(pid, manner);
             }
         }
         Entry::Record(_) | Entry::Counters(_) => {}

@@ -1,4 +1,5 @@
 //! `wirespan run`: spans of what this machine does now.
+use super::adapters::Adapters;
 use super::links::links;
 use super::live::{Watcher, account, clocks};
 use super::session::Session;
@@ -27,6 +28,7 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
     let mut directory = Directory::of_this_machine().map_err(|error| Failure::new(exit::FAILURE, error))?;
     directory.set_clock(clocks().1);
     let mut session = Session::open(directory, selection, true, &options.headers, &options.output, false)?;
+    let adapters = Adapters::start(watcher.kernel())?;
     if let Some(config) = links {
         session.meet(config)?;
     }
@@ -44,6 +46,11 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
         }
         for socket in session.pipeline.take_closed() {
             watcher.kernel().forget(socket);
+        }
+        let directory = session.pipeline.directory();
+        let (met, gone) = (directory.take_news(), directory.take_gone());
+        for (pid, manner) in adapters.tick(watcher.kernel(), &met, &gone) {
+            session.pipeline.adapt(pid, manner);
         }
         session.tick(drained.then(|| clocks().0));
         if checked.elapsed() >= CLOCK_CHECK {

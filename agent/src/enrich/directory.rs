@@ -48,6 +48,8 @@ pub struct Directory {
     changing: std::collections::VecDeque<u32>,
     /// Found out since [`Self::take_news`].
     news: Vec<u32>,
+    /// Ended or become another program since [`Self::take_gone`].
+    gone: Vec<u32>,
     offset: u64,
 }
 
@@ -62,6 +64,7 @@ impl Directory {
             addresses: FxHashMap::default(),
             changing: std::collections::VecDeque::new(),
             news: Vec::new(),
+            gone: Vec::new(),
             offset: 0,
         }
     }
@@ -98,6 +101,11 @@ impl Directory {
     pub fn take_news(&mut self) -> Vec<ProcessInfo> {
         let news = std::mem::take(&mut self.news);
         news.into_iter().filter_map(|pid| self.processes.get(&pid)?.info.clone()).collect()
+    }
+
+    /// Processes that have ended or become another program since the last call. Only live: a recording has nobody to tell.
+    pub fn take_gone(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.gone)
     }
 
     /// The source's clock is `offset` nanoseconds behind UTC.
@@ -146,6 +154,12 @@ impl Directory {
 
     /// A process changed: what was known of it may be wrong now. The names of ended ones stay, for their last spans.
     pub fn changed(&mut self, change: Process) {
+        if let Process::Executed { pid } | Process::Exited { pid } = change
+            && self.worker.is_some()
+            && self.processes.contains_key(&pid)
+        {
+            self.gone.push(pid);
+        }
         match change {
             Process::Forked { child: pid, .. } | Process::Executed { pid } if self.worker.is_some() => {
                 self.processes.remove(&pid);

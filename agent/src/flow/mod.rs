@@ -209,7 +209,7 @@ impl Flow {
                 out(Signal::Closed(*closed));
                 Ok(())
             }
-            Event::Process(_) => Ok(()),
+            Event::Process(_) | Event::Note(_) => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The first half of the pipeline: events become what was heard, in the order of the events. Knows connections and protocols, no process.
 use crate::capture::event::{Event, Nanos, Process, SocketId};
+use crate::causality::notes::Noted;
 use crate::flow::{self, DropCause, Flow, Signal};
 use crate::protocol::PROTOCOLS;
 use crate::selection::Selection;
@@ -23,6 +24,8 @@ pub enum Heard {
     },
     /// A process changed.
     Process(Process),
+    /// A process's memory was looked at.
+    Note(Box<Noted>),
     /// A connection said something.
     Signal(Signal),
     /// It is `now` in the source's time; `sweep` comes once a second.
@@ -68,6 +71,10 @@ impl Listener {
                 }
             }
             Event::Closed(closed) => self.closed.push(closed.socket),
+            Event::Note(note) => {
+                out(Heard::Note(Box::new(Noted::from(note))));
+                return Ok(());
+            }
             Event::Segment(_) | Event::Read(_) => {}
         }
         let used = self.flow.event(event, &mut |signal| out(Heard::Signal(signal)));
@@ -121,7 +128,7 @@ impl Listener {
             Event::Opened(opened) => !self.selection.wants_ports(opened.local.port(), opened.remote.port()),
             Event::Segment(segment) => segment.sender.is_some_and(|sender| !self.selection.wants_process(sender.thread.pid)),
             Event::Read(read) => !self.selection.wants_process(read.thread.pid),
-            Event::Closed(_) | Event::Process(_) => false,
+            Event::Closed(_) | Event::Process(_) | Event::Note(_) => false,
         };
         if unwanted && let Some(socket) = socket_of(event) {
             self.flow.ignore(socket);
@@ -135,6 +142,7 @@ fn time_of(event: &Event<'_>) -> Nanos {
         Event::Segment(segment) => segment.at,
         Event::Read(read) => read.at,
         Event::Closed(closed) => closed.at,
+        Event::Note(note) => note.at,
         Event::Process(_) => 0,
     }
 }
@@ -145,6 +153,7 @@ fn socket_of(event: &Event<'_>) -> Option<SocketId> {
         Event::Segment(segment) => Some(segment.socket),
         Event::Read(read) => Some(read.socket),
         Event::Closed(closed) => Some(closed.socket),
+        Event::Note(note) => Some(note.socket),
         Event::Process(_) => None,
     }
 }

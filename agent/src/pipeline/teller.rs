@@ -4,6 +4,7 @@ use super::listener::Heard;
 use crate::capture::event::{Nanos, Process, Sender, Thread};
 use crate::causality::class::Habit;
 use crate::causality::link::Evidence;
+use crate::causality::manner::Manner;
 use crate::causality::meeting::{self, Answer, Letter};
 use crate::causality::policy::{BaggageKey, Policy};
 use crate::causality::{self, Causality, Verdict};
@@ -65,6 +66,10 @@ impl Teller {
             Heard::Connects { pid, comm } => {
                 linker.meet(pid);
                 linker.builder.directory.was_called(pid, &comm);
+            }
+            Heard::Note(note) => {
+                let Linker { causality, builder } = linker;
+                causality.note(*note, &mut |verdict| builder.verdict(verdict, each));
             }
             Heard::Process(change) => linker.process(change),
             Heard::Time { now, sweep } => {
@@ -128,6 +133,11 @@ impl Teller {
 
     pub(super) fn take_explained(&mut self) -> Vec<Explained> {
         self.linker.builder.explained.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(super) fn adapt(&mut self, pid: u32, manner: Manner) {
+        self.linker.meet(pid);
+        self.linker.causality.adapt(pid, manner);
     }
 
     pub(super) fn know(&mut self, pid: u32, habit: Habit) {

@@ -1,7 +1,8 @@
 //! A small world for tests: programs with threads that connect, send and read, told as the kernel would tell it.
 use super::{Explained, Pipeline};
-use crate::capture::event::{Closed, Direction, End, Event, LastRead, Opened, Read, Role, Segment, Sender, SocketId, Thread};
+use crate::capture::event::{Closed, Direction, End, Event, LastRead, Moment, Note, Opened, Read, Role, Segment, Sender, SocketId, Thread};
 use crate::causality::class::Habit;
+use crate::causality::manner::Manner;
 use crate::causality::meeting::{Answer, Letter};
 use crate::causality::policy::Policy;
 use crate::enrich::directory::Directory;
@@ -22,6 +23,8 @@ pub struct Conn {
 
 struct Ends {
     sequence: [u32; 2],
+    /// Up to where each end's bytes have been read.
+    read: [u32; 2],
     opener: Thread,
     far: Far,
 }
@@ -48,6 +51,8 @@ pub struct World {
     next: u64,
     conns: HashMap<SocketId, Ends>,
     reads: HashMap<Thread, LastRead>,
+    /// What the walks of a thread's process put out at whatever it does.
+    memory: HashMap<Thread, Vec<u64>>,
 }
 
 pub fn thread(pid: u32, tid: u32) -> Thread {
@@ -67,7 +72,8 @@ impl World {
         }
         let (client, server) = ([192, 168, 0, 1], [192, 168, 0, 2]);
         let (mirrored, conns, reads) = (HashSet::new(), HashMap::new(), HashMap::new());
-        Self { pipeline, client, server, mirrored, untold: 0, spans: Vec::new(), now: 1_000_000_000, next: 0, conns, reads }
+        let memory = HashMap::new();
+        Self { pipeline, client, server, mirrored, untold: 0, spans: Vec::new(), now: 1_000_000_000, next: 0, conns, reads, memory }
     }
 
     /// The same, with all programs on one host and talking over loopback.
@@ -78,6 +84,24 @@ impl World {
     /// The process is known to work like this; otherwise nothing speaks for or against threads.
     pub fn habit(&mut self, pid: u32, habit: Habit) {
         self.pipeline.know(pid, habit);
+    }
+
+    /// The process's memory is looked at from now on.
+    pub fn adapt(&mut self, pid: u32, manner: Manner) {
+        self.pipeline.adapt(pid, manner);
+    }
+
+    /// From now on the walks of `thread` put this out.
+    pub fn at(&mut self, thread: Thread, output: &[u64]) {
+        self.memory.insert(thread, output.to_vec());
+    }
+
+    /// Tells what is in the memory of a thread that has just read or written these bytes.
+    fn note(&mut self, thread: Thread, socket: SocketId, moment: Moment, from: u32, upto: u32) {
+        if let Some(memory) = self.memory.get(&thread) {
+            let output = std::array::from_fn(|index| memory.get(index).copied().unwrap_or(0));
+            self.tell(&Event::Note(Note { at: self.now, socket, thread, moment, from, upto, output, window: &[] }));
+        }
     }
 
     pub fn pass(&mut self, nanos: u64) {
@@ -113,7 +137,8 @@ impl World {
     pub fn arrive_from(&mut self, world: &Self, conn: Conn, port: u16) -> Conn {
         let arrived = self.arrive([10, 0, 0, 1], port);
         let sequence = world.conns[&conn.client].sequence;
-        self.conns.get_mut(&arrived.client).expect("connected").sequence = sequence;
+        let ends = self.conns.get_mut(&arrived.client).expect("connected");
+        (ends.sequence, ends.read) = (sequence, sequence);
         arrived
     }
 
@@ -182,7 +207,7 @@ impl World {
         let server = Opened { socket: conn.server, local: to, remote: from, role: Role::Server, opener: None, ..client };
         // As far apart as those that a kernel chooses.
         let sequence = [0x9e37_79b1, 0x85eb_ca77].map(|step: u32| step.wrapping_mul(self.next as u32));
-        self.conns.insert(conn.client, Ends { sequence, opener: by, far });
+        self.conns.insert(conn.client, Ends { sequence, read: sequence, opener: by, far });
         (conn, client, server)
     }
 
@@ -228,6 +253,8 @@ impl World {
         let mirrored = self.mirrored.contains(&to);
         if far != sender {
             self.tell(&Event::Segment(out));
+            let moment = if client { Moment::SendCall } else { Moment::SendResponse };
+            self.note(by, from, moment, seq, seq.wrapping_add(length as u32));
         }
         if mirrored {
             self.untold += 1;
@@ -239,17 +266,19 @@ impl World {
 
     /// `by` reads everything at the server's end.
     pub fn take(&mut self, by: Thread, conn: Conn) {
-        let upto = self.conns[&conn.client].sequence[0];
-        self.read(by, conn.server, upto);
+        self.read(by, conn, 0, conn.server, Moment::ReadRequest);
     }
 
     /// `by` reads everything at the client's end.
     pub fn receive(&mut self, by: Thread, conn: Conn) {
-        let upto = self.conns[&conn.client].sequence[1];
-        self.read(by, conn.client, upto);
+        self.read(by, conn, 1, conn.client, Moment::ReadAnswer);
     }
 
-    fn read(&mut self, by: Thread, socket: SocketId, upto: u32) {
+    fn read(&mut self, by: Thread, conn: Conn, from: usize, socket: SocketId, moment: Moment) {
+        let ends = self.conns.get_mut(&conn.client).expect("connected");
+        let upto = ends.sequence[from];
+        let before = std::mem::replace(&mut ends.read[from], upto);
+        self.note(by, socket, moment, before, upto);
         self.tell(&Event::Read(Read { at: self.now, socket, upto, thread: by }));
         self.reads.insert(by, LastRead { socket, at: self.now, upto });
     }

@@ -247,6 +247,10 @@ pub struct Note {
     pub moment: u32,
     /// Bytes of memory that follow.
     pub window: u32,
+    /// The step after the last one that was taken.
+    pub next: u32,
+    /// Cells that were put out, from [`walk::OUTPUT`] on.
+    pub emitted: u32,
     /// What the walk left.
     pub cells: [u64; walk::CELLS],
 }
@@ -356,8 +360,14 @@ pub mod offset {
     pub const LOCAL_V6: usize = 20;
     /// `sock.__sk_common.skc_v6_daddr`: the remote IPv6 address; zero where the kernel has no IPv6.
     pub const REMOTE_V6: usize = 21;
+    /// `tcp_sock.write_seq`: the sequence number after the last byte written.
+    pub const WRITE_SEQ: usize = 22;
+    /// `task_struct.thread.fsbase`: the thread pointer.
+    pub const THREAD_POINTER: usize = 23;
+    /// `task_struct.stack`: where the kernel's stack for the thread is.
+    pub const STACK: usize = 24;
     /// Size of the table.
-    pub const COUNT: usize = 22;
+    pub const COUNT: usize = 25;
 }
 
 const _: () = assert!(size_of::<Head>() == 24);
@@ -368,5 +378,5 @@ const _: () = assert!(size_of::<Opened>() == 120);
 const _: () = assert!(size_of::<Read>() == 40);
 const _: () = assert!(size_of::<Closed>() == 40);
 const _: () = assert!(size_of::<Process>() == 40);
-const _: () = assert!(size_of::<Note>() == 48 + 8 * walk::CELLS);
+const _: () = assert!(size_of::<Note>() == 56 + 8 * walk::CELLS);
 const _: () = assert!(size_of::<Verdict>() == 8);

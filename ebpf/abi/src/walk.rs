@@ -3,10 +3,10 @@
 
 /// Numbers that a walk works on. The kernel side fills the first ones, see [`cell`]; what the walk leaves in all of them is what a
 /// [`super::Note`] says.
-pub const CELLS: usize = 24;
+pub const CELLS: usize = 32;
 
 /// Steps of a walk.
-pub const STEPS: usize = 96;
+pub const STEPS: usize = 128;
 
 /// Steps that are taken at most, jumps back included.
 pub const MAX_TAKEN: usize = 160;
@@ -45,7 +45,7 @@ pub mod moment {
     pub const COUNT: u32 = 4;
 }
 
-/// What a step does. `a`, `b` are indices of cells, taken modulo 32 and without effect from [`CELLS`] on; `at` is a signed distance in
+/// What a step does. `a`, `b` are indices of cells, taken modulo [`CELLS`]; `at` is a signed distance in
 /// bytes; `value` a number. Memory that cannot be read is zero, and so is everything at addresses below [`LOWEST`].
 pub mod op {
     /// Ends the walk: the note is told.
@@ -98,7 +98,7 @@ pub mod op {
 pub const LOWEST: u64 = 4096;
 
 /// First cell of the output of [`op::EMIT`].
-pub const OUTPUT: usize = 12;
+pub const OUTPUT: usize = 16;
 
 /// One step of a walk.
 #[repr(C)]
@@ -130,22 +130,18 @@ pub struct Walk {
     pub steps: [Step; STEPS],
 }
 
-/// Where a process's walks are: an entry of the table that is indexed by the last bits of its number.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Walker {
-    /// The process; zero for none.
-    pub pid: u32,
-    /// Index of the first of its [`moment::COUNT`] walks.
-    pub first: u32,
+/// Key of a process's walk in the kernel side's table.
+#[must_use]
+pub const fn key(pid: u32, moment: u32) -> u64 {
+    ((pid as u64) << 8) | moment as u64
 }
 
-/// Entries of the table of walkers: a power of two.
-pub const WALKERS: usize = 65536;
-/// Processes that may be walked at once.
-pub const MAX_WALKED: usize = 512;
+/// Entries of the table, indexed by the last bits of its number, that says whether a process is walked: a power of two. Of two
+/// processes with the same last bits one stays without.
+pub const WALKED: usize = 65536;
+/// Processes that may be walked at once: at up to 8 KiB each, more than serve requests on a node.
+pub const MAX_WALKED: usize = 1024;
 
 const _: () = assert!(size_of::<Step>() == 16);
 const _: () = assert!(size_of::<Walk>() == 8 + STEPS * 16);
-const _: () = assert!(size_of::<Walker>() == 8);
-const _: () = assert!(STEPS < 128 && CELLS <= 32 && OUTPUT < CELLS);
+const _: () = assert!(STEPS.is_power_of_two() && CELLS.is_power_of_two() && OUTPUT < CELLS && WALKED.is_power_of_two());

@@ -13,6 +13,8 @@ pub(super) fn evidence(evidence: Evidence) -> String {
         Evidence::Connect => "the connection was opened while its thread worked on the request".to_owned(),
         Evidence::Thread => "its thread had read the request, and works on one at a time".to_owned(),
         Evidence::Loop => "its loop had read the request in the same round".to_owned(),
+        Evidence::Unit => "the unit of execution that sent it (task, goroutine, virtual thread) also sent the response".to_owned(),
+        Evidence::Awaiter => "the unit of execution that waited for it (task, goroutine) sent the response".to_owned(),
         Evidence::Tunnel => "its process hands bytes on, and had one unfinished request with exactly these".to_owned(),
         Evidence::None(why) => reason(why).to_owned(),
     }

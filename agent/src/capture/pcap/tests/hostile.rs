@@ -20,7 +20,7 @@ fn check(bytes: Vec<u8>) {
                 (it.at, it.socket)
             }
             Event::Closed(it) => (it.at, it.socket),
-            Event::Read(_) | Event::Process(_) => unreachable!("no capture shows processes"),
+            Event::Read(_) | Event::Process(_) | Event::Note(_) => unreachable!("no capture shows processes"),
         };
         assert!(at >= now, "time went back");
         now = at;

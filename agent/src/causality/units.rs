@@ -1,0 +1,164 @@
+//! Links by unit of execution: tasks, goroutines, coroutines, virtual threads.
+//!
+//! Whoever sends a response has worked on its request. So a call belongs to the first request, read before the call was sent, whose
+//! response one of the call's units sends next: the unit that sent the call, or one that waits for it. That unit is known when the
+//! response has been sent; until every request that could be it was answered, the call waits.
+use super::Causality;
+use super::class::Process;
+use super::graph::{Node, Waited};
+use super::link::{Evidence, Reason};
+use super::notes::NOTE_WAIT;
+use super::rules::Ruling;
+use crate::capture::event::{Nanos, SocketId};
+use crate::exchange::ExchangeId;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+
+/// Responses remembered of one process: what it answers while the slowest call of ordinary programs lasts.
+const MAX_RESPONSES: usize = 8192;
+/// Comparisons within which a unit that is none must show itself.
+const AUDIT: u32 = 50;
+/// Of so many comparisons one may fail: what a lost record costs.
+const TOLERANCE: u32 = 1000;
+
+/// A response and whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Response {
+    request: ExchangeId,
+    socket: SocketId,
+    read: Nanos,
+    at: Nanos,
+}
+
+/// Which unit of a process sent which responses.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    responses: FxHashMap<u64, VecDeque<Response>>,
+    /// Units in the order of their responses.
+    order: VecDeque<u64>,
+    last: Nanos,
+    /// Responses to requests that overlapped others.
+    compared: u32,
+    /// Of these, those whose unit was at another request meanwhile: then it is no unit.
+    failed: u32,
+}
+
+impl Units {
+    fn responded(&mut self, unit: u64, response: Response) {
+        let before = self.responses.get(&unit).and_then(VecDeque::back);
+        if response.read < self.last {
+            self.compared = self.compared.saturating_add(1);
+            let other = before.is_some_and(|before| response.read < before.at && before.socket != response.socket);
+            self.failed = self.failed.saturating_add(u32::from(other));
+        }
+        self.last = self.last.max(response.at);
+        if self.order.len() >= MAX_RESPONSES
+            && let Some(oldest) = self.order.pop_front()
+            && let Some(responses) = self.responses.get_mut(&oldest)
+        {
+            responses.pop_front();
+            if responses.is_empty() {
+                self.responses.remove(&oldest);
+            }
+        }
+        self.order.push_back(unit);
+        self.responses.entry(unit).or_default().push_back(response);
+    }
+
+    /// The first response that the unit sent after `at`.
+    fn next(&self, unit: u64, at: Nanos) -> Option<&Response> {
+        self.responses.get(&unit)?.iter().rev().take_while(|response| response.at > at).last()
+    }
+
+    /// Whether the self-audit has failed: what the adapter takes for units works on several requests at a time.
+    fn is_refuted(&self) -> bool {
+        self.failed > 1 && self.failed.saturating_mul(TOLERANCE) > self.compared.max(AUDIT)
+    }
+}
+
+impl Causality {
+    /// The note of a response has come.
+    pub(super) fn note_response(&mut self, id: ExchangeId) {
+        let Some(node) = self.graph.get(id) else { return };
+        let Some(told) = &node.answer_note else { return };
+        let (pid, unit, port) = (told.thread.pid, told.output.first().copied(), node.port);
+        let read = node.read.map(|(at, _)| at).or(node.request_note.as_ref().map(|note| note.at)).unwrap_or(node.asked.at);
+        let at = node.answered.map_or(told.at, |answered| answered.at);
+        let response = Response { request: id, socket: node.socket, read, at };
+        let done = node.done;
+        if let Some(process) = self.processes.get_mut(&pid)
+            && let Some(unit) = unit.filter(|_| process.manner.is_some())
+        {
+            process.units.responded(unit, response);
+        }
+        if done {
+            self.finished(id, port);
+        }
+        self.wake(id);
+    }
+
+    /// The note of a response is not waited for any more.
+    pub(super) fn note_missing(&mut self, id: ExchangeId) {
+        let Some(node) = self.graph.get(id) else { return };
+        if node.answer_note.is_none() {
+            self.finished(id, node.port);
+            self.wake(id);
+        }
+    }
+
+    /// Whether the note of a request's response is still to come, from the moment on when the exchange is over.
+    pub(super) fn awaits_note(&mut self, id: ExchangeId, pid: u32, over: Nanos) -> bool {
+        let noted = self.graph.get(id).is_none_or(|node| node.answer_note.is_some());
+        let awaits = !noted && self.processes.get(&pid).is_some_and(|process| process.manner.is_some());
+        if awaits {
+            self.notes_due.push_back((over.saturating_add(NOTE_WAIT), id));
+        }
+        awaits
+    }
+
+    /// What units say of a call.
+    pub(super) fn rule_units(&self, node: &Node, process: &Process) -> Ruling {
+        if process.units.is_refuted() {
+            return Ruling::Orphan(Reason::NoAdapter);
+        }
+        let Some(sent) = &node.request_note else {
+            return if node.waited == Waited::Briefly { Ruling::Wait(None) } else { Ruling::Orphan(Reason::Gap) };
+        };
+        if !node.done {
+            return Ruling::Wait(None);
+        }
+        let answer = node.answer_note.iter().flat_map(|note| &note.output);
+        let mut open = false;
+        for (place, unit) in sent.output.iter().chain(answer).enumerate() {
+            match process.units.next(*unit, node.asked.at) {
+                Some(response) if response.read < node.asked.at => {
+                    let evidence = if place == 0 { Evidence::Unit } else { Evidence::Awaiter };
+                    return Ruling::Owner { owner: response.request, evidence, provisional: false };
+                }
+                // It was at nothing when the call was sent.
+                Some(_) => {}
+                None => open = true,
+            }
+        }
+        match self.rival(process, node.asked.at).filter(|_| open) {
+            Some(rival) => Ruling::Wait(Some(rival)),
+            // Where it serves is known from its first response on.
+            None if open && process.ports.is_empty() && node.waited == Waited::Briefly => Ruling::Wait(None),
+            None => Ruling::Orphan(Reason::Root),
+        }
+    }
+
+    /// A request of the process that came before `at` and has no response yet.
+    fn rival(&self, process: &Process, at: Nanos) -> Option<ExchangeId> {
+        let unfinished = process.ports.iter().filter_map(|port| self.unfinished.get(port)).flatten();
+        unfinished.copied().find(|id| self.graph.get(*id).is_some_and(|node| node.asked.at < at))
+    }
+
+    /// Tries again what waits for this exchange.
+    fn wake(&mut self, id: ExchangeId) {
+        if let Some(node) = self.graph.get_mut(id) {
+            let mut waiters = std::mem::take(&mut node.waiters);
+            self.retry.append(&mut waiters);
+        }
+    }
+}

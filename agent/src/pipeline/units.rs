@@ -1,0 +1,170 @@
+//! Tasks, goroutines and the like in the small made-up world: whose call it is when many share one thread.
+use super::world::{OK, World, attribute, find, get, thread};
+use crate::capture::event::Thread;
+use crate::causality::class::Habit;
+use crate::causality::manner::Manner;
+use crate::enrich::span::{Span, SpanKind};
+
+const CURL: Thread = Thread { pid: 10, tid: 1 };
+const SHOP: Thread = Thread { pid: 20, tid: 1 };
+const STOCK: Thread = Thread { pid: 30, tid: 1 };
+
+/// A world in which the shop runs tasks on one thread.
+fn tasks() -> World {
+    let mut world = World::new();
+    world.habit(SHOP.pid, Habit::Migrating);
+    world.adapt(SHOP.pid, Manner::Units);
+    world
+}
+
+/// How a call of the shop is linked: the path of its parent, and why.
+fn links(world: World, calls: &[&str]) -> Vec<(Option<String>, String)> {
+    let spans = world.end();
+    let server = |span: &&Span| span.kind == SpanKind::Server;
+    let of = |call: &&str| {
+        let span = find(&spans, SpanKind::Client, call);
+        let parent = spans.iter().filter(server).find(|server| Some(server.span_id) == span.parent.map(|parent| parent.id));
+        let why = attribute(span, "wirespan.link.reason").or_else(|| attribute(span, "wirespan.link")).unwrap_or_default();
+        (parent.and_then(|parent| attribute(parent, "url.path")), why)
+    };
+    calls.iter().map(of).collect()
+}
+
+fn parent(path: &str, why: &str) -> (Option<String>, String) {
+    (Some(path.to_owned()), why.to_owned())
+}
+
+fn orphan(why: &str) -> (Option<String>, String) {
+    (None, why.to_owned())
+}
+
+#[test]
+fn a_call_belongs_to_the_request_that_its_task_answers_whoever_was_read_last() {
+    let mut world = tasks();
+    let conns = [1, 2].map(|_| (world.connect(CURL, 80), world.connect(SHOP, 81)));
+    for ((conn, _), path) in conns.iter().zip(["/a", "/b"]) {
+        world.ask(CURL, *conn, &get(path));
+        world.take(SHOP, *conn);
+    }
+    for ((_, call), (unit, path)) in conns.iter().zip([(1, "/for-a"), (2, "/for-b")]) {
+        world.at(SHOP, &[unit]);
+        world.ask(SHOP, *call, &get(path));
+        world.take(STOCK, *call);
+    }
+    for ((_, call), _) in conns.iter().zip([1, 2]).rev() {
+        world.answer(STOCK, *call, OK);
+        world.at(SHOP, &[]);
+        world.receive(SHOP, *call);
+    }
+    for ((conn, _), unit) in conns.iter().zip([1, 2]).rev() {
+        world.at(SHOP, &[unit]);
+        world.answer(SHOP, *conn, OK);
+    }
+    assert_eq!(links(world, &["/for-a", "/for-b"]), [parent("/a", "unit"), parent("/b", "unit")]);
+}
+
+#[test]
+fn a_call_of_a_task_of_its_own_belongs_to_the_request_of_the_task_that_waits_for_it() {
+    let mut world = tasks();
+    let (conn, call) = (world.connect(CURL, 80), world.connect(SHOP, 81));
+    world.serve(conn, "/a", SHOP, |world| {
+        world.at(SHOP, &[7]);
+        world.ask(SHOP, call, &get("/spawned"));
+        world.take(STOCK, call);
+        world.answer(STOCK, call, OK);
+        // Who waits is seen when the answer is read.
+        world.at(SHOP, &[8, 7, 1]);
+        world.receive(SHOP, call);
+        world.at(SHOP, &[1]);
+    });
+    assert_eq!(links(world, &["/spawned"]), [parent("/a", "awaiter")]);
+}
+
+#[test]
+fn a_call_after_the_response_is_an_orphan_though_its_task_answers_the_next_request() {
+    let mut world = tasks();
+    let (conn, call) = (world.connect(CURL, 80), world.connect(SHOP, 81));
+    world.at(SHOP, &[1]);
+    world.serve(conn, "/a", SHOP, |_| ());
+    world.ask(SHOP, call, &get("/late"));
+    world.take(STOCK, call);
+    world.answer(STOCK, call, OK);
+    world.receive(SHOP, call);
+    world.serve(conn, "/b", SHOP, |_| ());
+    world.pass(1_000_000_000);
+    assert_eq!(links(world, &["/late"]), [orphan("root")]);
+}
+
+#[test]
+fn a_call_that_no_task_of_a_request_waits_for_is_an_orphan_as_soon_as_all_requests_are_answered() {
+    let mut world = tasks();
+    let (conn, call) = (world.connect(CURL, 80), world.connect(SHOP, 81));
+    world.serve(conn, "/a", SHOP, |world| {
+        world.at(SHOP, &[9]);
+        world.ask(SHOP, call, &get("/detached"));
+        world.take(STOCK, call);
+        world.answer(STOCK, call, OK);
+        world.receive(SHOP, call);
+        world.at(SHOP, &[1]);
+    });
+    world.pass(100_000_000);
+    let told = world
+        .spans
+        .iter()
+        .filter(|span| span.kind == SpanKind::Client && attribute(span, "url.full").is_some_and(|url| url.ends_with("/detached")));
+    assert_eq!(told.count(), 1, "nothing more is waited for");
+    assert_eq!(links(world, &["/detached"]), [orphan("handoff")]);
+}
+
+#[test]
+fn what_works_on_two_requests_at_once_is_no_unit_and_links_nothing() {
+    let mut world = tasks();
+    let conns = [1, 2].map(|_| world.connect(CURL, 80));
+    let call = world.connect(SHOP, 81);
+    // A word that never changes, as a wrong offset would give.
+    world.at(SHOP, &[5]);
+    for round in 0..10 {
+        for conn in conns {
+            world.ask(CURL, conn, &get("/x"));
+            world.take(SHOP, conn);
+        }
+        world.ask(SHOP, call, &get(&format!("/call{round}")));
+        world.take(STOCK, call);
+        world.answer(STOCK, call, OK);
+        world.receive(SHOP, call);
+        for conn in conns {
+            world.answer(SHOP, conn, OK);
+            world.receive(CURL, conn);
+        }
+        world.pass(1_000_000);
+    }
+    assert_eq!(links(world, &["/call5", "/call9"]), [orphan("no_adapter"), orphan("no_adapter")]);
+}
+
+#[test]
+fn where_a_write_was_not_told_the_call_is_an_orphan() {
+    let mut world = tasks();
+    let (conn, call) = (world.connect(CURL, 80), world.connect(SHOP, 81));
+    world.serve(conn, "/a", SHOP, |world| {
+        world.ask(SHOP, call, &get("/unseen"));
+        world.take(STOCK, call);
+        world.answer(STOCK, call, OK);
+        world.receive(SHOP, call);
+        world.at(SHOP, &[1]);
+    });
+    world.pass(1_000_000_000);
+    assert_eq!(links(world, &["/unseen"]), [orphan("gap")]);
+}
+
+#[test]
+fn a_thread_of_another_process_is_not_affected() {
+    let mut world = tasks();
+    let (conn, call) = (world.connect(CURL, 82), world.connect(thread(40, 1), 81));
+    world.serve(conn, "/threads", thread(40, 1), |world| {
+        world.ask(thread(40, 1), call, &get("/plain"));
+        world.take(STOCK, call);
+        world.answer(STOCK, call, OK);
+        world.receive(thread(40, 1), call);
+    });
+    assert_eq!(links(world, &["/plain"]), [parent("/threads", "thread")]);
+}

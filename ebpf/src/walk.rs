@@ -1,0 +1,194 @@
+//! Walks through the memory of processes of which the agent asked that: what they leave becomes a [`wirespan_abi::Note`].
+//!
+//! Only reads, and only of the process that is current. Memory that is not there is zero; no walk takes more than [`MAX_TAKEN`] steps.
+use crate::{kernel::user_pointers, ring};
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    btf_maps::{Array, HashMap},
+    helpers::{
+        bpf_probe_read_kernel,
+        generated::{bpf_probe_read_user, bpf_ringbuf_discard},
+    },
+    macros::btf_map,
+};
+use core::{ffi::c_void, hint::black_box, ptr};
+use wirespan_abi::{
+    Head, Note, Thread, kind,
+    walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, STEPS, WALKED, WINDOW, Walk, key, moment, op},
+};
+
+/// Which processes are walked: at the place of its last bits, a process's number. Says no at next to no cost.
+#[btf_map]
+static WALKED_PROCESSES: Array<u32, WALKED> = Array::new();
+
+/// Walks by process and moment, see [`key`].
+#[btf_map]
+static WALKS: HashMap<u64, Walk, { MAX_WALKED * moment::COUNT as usize }, { aya_ebpf::bindings::BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// What a walk is about.
+pub struct Event {
+    pub at: u64,
+    pub cookie: u64,
+    pub from: u32,
+    pub upto: u32,
+    pub thread: Thread,
+    pub sk: u64,
+}
+
+/// A note in the ring, then room for a copy of memory.
+#[repr(C)]
+struct Record<const N: usize> {
+    note: Note,
+    window: [u8; N],
+}
+
+/// Whether the agent asked for this process's memory.
+#[inline(always)]
+pub fn is_walked(pid: u32) -> bool {
+    WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
+}
+
+/// Walks, if this process has a walk for the moment, and tells what it left. A function of its own, for the stack's sake.
+#[inline(never)]
+pub fn note(event: &Event, moment: u32) -> Option<()> {
+    // SAFETY: the entry stays valid while the program runs; the agent replaces entries, and writes none.
+    let walk = unsafe { WALKS.get(key(event.thread.pid, moment)) }?;
+    match walk.room as usize {
+        0 => walked::<0>(event, moment, walk),
+        room if room <= WINDOW => walked::<WINDOW>(event, moment, walk),
+        _ => walked::<LARGEST_WINDOW>(event, moment, walk),
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn walked<const N: usize>(event: &Event, moment: u32, walk: &Walk) {
+    let record: *mut Record<N> = ring::reserve();
+    if record.is_null() {
+        return;
+    }
+    let (thread_pointer, stack_pointer) = user_pointers();
+    let Event { at, cookie, from, upto, thread, sk } = *event;
+    // SAFETY: the reservation has the record's size and alignment, and nobody else sees it before it is submitted.
+    unsafe {
+        let note = &raw mut (*record).note;
+        let head = Head { at, cookie, kind: kind::NOTE, flags: 0, tcp_flags: 0, reserved: 0, len: 0 };
+        ptr::write(&raw mut (*note).head, head);
+        (*note).from = from;
+        (*note).upto = upto;
+        ptr::write(&raw mut (*note).thread, thread);
+        (*note).moment = moment;
+        (*note).window = 0;
+        (*note).next = 0;
+        (*note).emitted = 0;
+        let cells: *mut u64 = (&raw mut (*note).cells).cast();
+        *cells = thread_pointer;
+        *cells.add(1) = stack_pointer;
+        *cells.add(2) = sk;
+        *cells.add(3) = thread.tid.into();
+        for index in 4..CELLS {
+            *cells.add(index) = 0;
+        }
+        let Some(copy) = take_steps(note, walk) else {
+            bpf_ringbuf_discard(record.cast(), BPF_RB_NO_WAKEUP.into());
+            return;
+        };
+        if N > 0 && copy.len > 0 && copy.len <= N as u64 {
+            let len = (black_box(copy.len as u32).wrapping_sub(1) & (N as u32 - 1)) + 1;
+            if bpf_probe_read_user((&raw mut (*record).window).cast(), len, copy.from as *const c_void) == 0 {
+                (*note).window = len;
+            }
+        }
+        ring::submit(record.cast(), N);
+    }
+}
+
+/// Memory to copy behind a note.
+#[derive(Clone, Copy)]
+struct Copied {
+    from: u64,
+    len: u64,
+}
+
+/// Takes the steps of a walk; `None` if nothing is to be told. Everything that changes lies in the record, not in variables, so that the
+/// verifier sees the same state at each step.
+///
+/// # Safety
+/// `note` is in the ring, and its `next`, `emitted` and `cells` are written.
+#[inline(always)]
+unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
+    let mut copied = Copied { from: 0, len: 0 };
+    // SAFETY: by the contract; every index is masked, and the helpers check the addresses that they read.
+    unsafe {
+        let cells: *mut u64 = (&raw mut (*note).cells).cast();
+        let steps = walk.steps.as_ptr();
+        for _ in 0..MAX_TAKEN {
+            let next = ptr::read_volatile(&raw const (*note).next);
+            let step = steps.add(black_box(next) as usize & (STEPS - 1));
+            let mut next = next.wrapping_add(1);
+            let cell = cells.add((*step).a as usize & (CELLS - 1));
+            let (a, b) = (ptr::read_volatile(cell), ptr::read_volatile(cells.add((*step).b as usize & (CELLS - 1))));
+            let (at, value) = ((*step).at, (*step).value);
+            let address = b.wrapping_add(i64::from(at) as u64);
+            let mut result = a;
+            let mut jumps = false;
+            match (*step).op {
+                op::END => return Some(copied),
+                op::DROP => return None,
+                op::SET => result = value,
+                op::ADD => result = b.wrapping_add(value),
+                op::SUM => result = a.wrapping_add(b),
+                op::AND => result = b & value,
+                op::SHL => result = b << (value & 63),
+                op::SHR => result = b >> (value & 63),
+                op::POWER => result = value << (b & 63),
+                op::MUL => result = b.wrapping_mul(value),
+                op::LOAD => result = load(b, address, 8),
+                op::LOAD_4 => result = load(b, address, 4),
+                op::LOAD_1 => result = load(b, address, 1),
+                op::LOAD_KERNEL => {
+                    result = if b < LOWEST { 0 } else { bpf_probe_read_kernel(address as *const u64).unwrap_or_default() };
+                }
+                op::IF_EQUAL => jumps = a == value,
+                op::IF_UNEQUAL => jumps = a != value,
+                op::IF_BELOW => jumps = a < value,
+                op::IF_SAME => jumps = a == b,
+                op::LOOP => {
+                    result = a.wrapping_add(value);
+                    jumps = result != b;
+                }
+                op::JUMP => jumps = true,
+                op::EMIT => {
+                    let emitted = ptr::read_volatile(&raw const (*note).emitted);
+                    if emitted < (CELLS - OUTPUT) as u32 {
+                        let slot = (black_box(emitted) as usize & (CELLS - OUTPUT - 1)) + OUTPUT;
+                        ptr::write_volatile(cells.add(slot), a);
+                        ptr::write_volatile(&raw mut (*note).emitted, emitted + 1);
+                    }
+                    ptr::write_volatile(&raw mut (*note).next, next);
+                    continue;
+                }
+                op::COPY => copied = Copied { from: a.wrapping_add(i64::from(at) as u64), len: value.min(walk.room.into()) },
+                _ => return None,
+            }
+            if jumps {
+                next = next.wrapping_add(at as u32);
+            }
+            ptr::write_volatile(cell, result);
+            ptr::write_volatile(&raw mut (*note).next, next);
+        }
+    }
+    Some(copied)
+}
+
+/// The bytes of the current process at `address`, which lies near `base`; zero if they cannot be read.
+#[inline(always)]
+fn load(base: u64, address: u64, size: u32) -> u64 {
+    let mut value = 0_u64;
+    if base >= LOWEST {
+        // SAFETY: there is room for as many bytes; the helper checks the address, and fills with zeros where it fails.
+        unsafe { bpf_probe_read_user((&raw mut value).cast(), size, address as *const c_void) };
+    }
+    value
+}
