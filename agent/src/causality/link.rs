@@ -23,6 +23,8 @@ pub enum Evidence {
     Unit,
     /// The unit of execution that waited for the call sent the response.
     Awaiter,
+    /// The callback of an event loop that sent the call, or read its answer, had read the request, or sent the response.
+    Activation,
     /// The process hands bytes on, and had one unfinished request of exactly this content.
     Tunnel,
     /// None.
@@ -103,6 +105,7 @@ impl Evidence {
             Self::Loop => "loop".into(),
             Self::Unit => "unit".into(),
             Self::Awaiter => "awaiter".into(),
+            Self::Activation => "activation".into(),
             Self::Tunnel => "tunnel".into(),
             Self::None(_) => "none".into(),
         }
@@ -211,13 +214,26 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Awaiter, Connect, Header, Loop, Rendezvous, Thread, Tunnel, Unit, Wire};
+        use Evidence::{Activation, Awaiter, Connect, Header, Loop, Rendezvous, Thread, Tunnel, Unit, Wire};
         use Reason::{Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
-        let all =
-            [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Unit, Awaiter, Tunnel, Evidence::None(Reason::Root)];
+        let all = [
+            Header(Format::TraceContext),
+            Wire,
+            Rendezvous,
+            Connect,
+            Thread,
+            Loop,
+            Unit,
+            Awaiter,
+            Activation,
+            Tunnel,
+            Evidence::None(Reason::Root),
+        ];
         let evidence = all.map(|evidence| match evidence {
             Header(_) => "header:FORMAT".to_owned(),
-            Wire | Rendezvous | Connect | Thread | Loop | Unit | Awaiter | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
+            Wire | Rendezvous | Connect | Thread | Loop | Unit | Awaiter | Activation | Tunnel | Evidence::None(_) => {
+                evidence.name().into_owned()
+            }
         });
         assert_eq!(documented("## `wirespan.link`"), evidence);
         let reasons =
