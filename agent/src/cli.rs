@@ -118,6 +118,10 @@ pub struct Watch {
     /// Size of the ring buffer in MiB, a power of two
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = ring_size)]
     pub ring: u32,
+    /// Do not look at the memory of processes, for links in event loops, tasks and goroutines: of none, or not of these (process
+    /// numbers, names of executables; or `WIRESPAN_NO_MEMORY`)
+    #[arg(long, value_name = "LIST", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub no_memory: Option<String>,
     /// Show what the kernel programs log
     #[arg(long)]
     pub debug_kernel: bool,

@@ -1,7 +1,10 @@
 //! Walks through the memory of processes of which the agent asked that: what they leave becomes a [`wirespan_abi::Note`].
 //!
 //! Only reads, and only of the process that is current. Memory that is not there is zero; no walk takes more than [`MAX_TAKEN`] steps.
-use crate::{kernel::user_pointers, ring};
+use crate::{
+    kernel::{now, user_pointers},
+    ring::{self, count},
+};
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
     btf_maps::{Array, HashMap},
@@ -13,7 +16,7 @@ use aya_ebpf::{
 };
 use core::{ffi::c_void, hint::black_box, ptr};
 use wirespan_abi::{
-    Head, Note, Thread, kind,
+    Head, Note, Thread, counter, kind,
     walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, STEPS, WALKED, WINDOW, Walk, key, moment, op},
 };
 
@@ -54,11 +57,14 @@ pub fn is_walked(pid: u32) -> bool {
 pub fn note(event: &Event, moment: u32) -> Option<()> {
     // SAFETY: the entry stays valid while the program runs; the agent replaces entries, and writes none.
     let walk = unsafe { WALKS.get(key(event.thread.pid, moment)) }?;
+    let began = now();
     match walk.room as usize {
         0 => walked::<0>(event, moment, walk),
         room if room <= WINDOW => walked::<WINDOW>(event, moment, walk),
         _ => walked::<LARGEST_WINDOW>(event, moment, walk),
     }
+    count(counter::WALKS, 1);
+    count(counter::WALK_NANOS, now().wrapping_sub(began));
     Some(())
 }
 

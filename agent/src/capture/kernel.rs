@@ -62,6 +62,10 @@ pub struct KernelCounters {
     pub over_budget_bytes: u64,
     /// Segments left out because they repeated others.
     pub duplicate_segments: u64,
+    /// Looks at the memory of processes.
+    pub walks: u64,
+    /// Nanoseconds that those took.
+    pub walk_nanos: u64,
 }
 
 /// The verdict as the map wants it.
@@ -187,8 +191,8 @@ impl Kernel {
     /// What the kernel side has counted.
     #[must_use]
     pub fn counters(&self) -> KernelCounters {
-        let [ring_full, map_full, fault, records, over_budget_bytes, duplicate_segments, ..] = self.raw_counters();
-        KernelCounters { records, ring_full, map_full, fault, over_budget_bytes, duplicate_segments }
+        let [ring_full, map_full, fault, records, over_budget_bytes, duplicate_segments, walks, walk_nanos] = self.raw_counters();
+        KernelCounters { records, ring_full, map_full, fault, over_budget_bytes, duplicate_segments, walks, walk_nanos }
     }
 
     /// The same as [`wirespan_abi::drop_cause`] and [`wirespan_abi::counter`] index them, for a recording.

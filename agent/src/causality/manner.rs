@@ -1,14 +1,12 @@
 //! How the notes of a process are to be taken: what its runtime's adapter says about the numbers that a walk leaves.
-
 use serde::{Deserialize, Serialize};
 
 /// How notes are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Manner {
-    /// The output of a walk is a list of units of execution (task, goroutine, coroutine, virtual thread), ended by a zero: the one
-    /// that read or sent, then who waits for it, then who waits for that. The unit that sends a response is the one that works on its
-    /// request.
-    Units,
+    /// The output of a walk is a list of units of execution, ended by a zero: the one that read or sent, then who waits for it, then
+    /// who waits for that. The unit that sends a response is the one that works on its request.
+    Units(Unit),
     /// The output of a walk is the stack pointer, the lowest address of the copy of the stack that follows, and further numbers. Copy and
     /// numbers are the same as long as the callback of an event loop runs, and different in any other one.
     Rounds,
@@ -22,4 +20,15 @@ impl Manner {
     pub(super) fn has_rounds(self) -> bool {
         matches!(self, Self::Rounds | Self::AuditedRounds)
     }
+}
+
+/// What a runtime calls a unit of execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// A task of tokio, asyncio and the like.
+    Task,
+    /// A goroutine.
+    Goroutine,
+    /// A thread, also a virtual one.
+    Thread,
 }

@@ -282,7 +282,7 @@ impl Causality {
             (Forward::Request(forward), Some(backward)) if forward != backward && !rounds.is_refuted() => Ruling::Orphan(Reason::Conflict),
             (_, Some(backward)) => owner(backward),
             (Forward::Request(forward), None) if trusted => owner(forward),
-            (Forward::Request(_), None) => Ruling::Orphan(Reason::NoAdapter),
+            (Forward::Request(_), None) => Ruling::Orphan(Reason::Audit),
             (Forward::Call(before), None) => self.rule_chain(process, id, before).map_or_else(|ruling| ruling, owner),
             (Forward::Nothing, None) => Ruling::Orphan(Reason::Root),
         }

@@ -27,7 +27,7 @@ pub(super) fn pcap(options: &Pcap) -> Result<(), Failure> {
             records.taken += skipped;
         }
     }
-    session.close(records);
+    session.close(records, None);
     let summary = read.map_err(|error| Failure::new(exit::INPUT, error))?;
     if summary.cut_files + summary.broken_files > 0 {
         eprintln!(

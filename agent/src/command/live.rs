@@ -81,6 +81,13 @@ impl Watcher {
     }
 }
 
+/// What it took to look at the memory of processes, for people.
+pub(super) fn walks(kernel: &Kernel) -> impl Iterator<Item = (&'static str, u64)> {
+    let counters = kernel.counters();
+    let all = [("walks.count", counters.walks), ("walks.mean_ns", counters.walk_nanos.checked_div(counters.walks).unwrap_or(0))];
+    all.into_iter().filter(|(_, count)| *count > 0)
+}
+
 /// What the kernel and the decoder of its records lost, added to what became of the `records` that were taken.
 pub(super) fn account(mut records: Tally, kernel: &Kernel, decoder: &Decoder) -> Tally {
     let lost = kernel.counters();

@@ -60,7 +60,7 @@ pub(super) fn record(options: &Record) -> Result<(), Failure> {
         }
         broken.is_none()
     };
-    let adapters = Adapters::start(watcher.kernel())?;
+    let adapters = Adapters::start(watcher.kernel(), options.watch.no_memory.as_ref(), &std::env::vars().collect())?;
     let mut whole = true;
     while whole && !watcher.is_over() {
         if clock.is_none_or(|clock| clock.elapsed() >= CLOCK_ENTRY) {
@@ -138,7 +138,7 @@ pub(super) fn replay(options: &Replay) -> Result<(), Failure> {
         }
     }
     let skipped = reader.skipped();
-    session.close(records);
+    session.close(records, None);
     if skipped > 0 {
         eprintln!("wirespan: {} ends in the middle of an entry, which was skipped", options.file.display());
     }

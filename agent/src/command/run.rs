@@ -1,7 +1,7 @@
 //! `wirespan run`: spans of what this machine does now.
 use super::adapters::Adapters;
 use super::links::links;
-use super::live::{Watcher, account, clocks};
+use super::live::{Watcher, account, clocks, walks};
 use super::session::Session;
 use super::{Failure, exit};
 use crate::accounting::Tally;
@@ -23,12 +23,13 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
     let processes = (!options.select.pid.is_empty()).then(|| with_descendants(&options.select.pid));
     let selection = Selection { ports: options.select.port.iter().copied().collect(), processes };
     let env = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let links = links(&options.links, &env.collect()).map_err(|error| Failure::new(exit::USAGE, error))?;
+    let env: BTreeMap<String, String> = env.collect();
+    let links = links(&options.links, &env).map_err(|error| Failure::new(exit::USAGE, error))?;
     let mut watcher = Watcher::attach(&options.watch, options.select.cgroup.clone())?;
     let mut directory = Directory::of_this_machine().map_err(|error| Failure::new(exit::FAILURE, error))?;
     directory.set_clock(clocks().1);
     let mut session = Session::open(directory, selection, true, &options.headers, &options.output, false)?;
-    let adapters = Adapters::start(watcher.kernel())?;
+    let adapters = Adapters::start(watcher.kernel(), options.watch.no_memory.as_ref(), &env)?;
     if let Some(config) = links {
         session.meet(config)?;
     }
@@ -60,11 +61,12 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
         }
         session.summarise(|| usage(watcher.kernel().counters().ring_full));
         if watcher.wants_report() {
-            super::account(&session.accounting(account(records.clone(), watcher.kernel(), &decoder)));
+            let records = account(records.clone(), watcher.kernel(), &decoder);
+            super::account(&session.accounting(records, walks(watcher.kernel())));
         }
     }
     watcher.detach(&mut |record| take(record, &mut decoder, &mut session, &mut records));
-    session.close(account(records, watcher.kernel(), &decoder));
+    session.close(account(records, watcher.kernel(), &decoder), walks(watcher.kernel()));
     Ok(())
 }
 

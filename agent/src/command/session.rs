@@ -154,20 +154,20 @@ impl Session {
         self.export.reader_gone()
     }
 
-    /// What became of every span so far, and of the source's `records`.
-    pub(super) fn accounting(&self, records: Tally) -> Accounting {
+    /// What became of every span so far, and of the source's `records`; and what else the source has to say.
+    pub(super) fn accounting(&self, records: Tally, source: impl IntoIterator<Item = (&'static str, u64)>) -> Accounting {
         let exported = self.export.counters();
         let spans = spans(&self.pipeline, exported);
         let others = self.others.as_ref().map(Rendezvous::remarks).unwrap_or_default();
-        let remarks = self.pipeline.remarks().into_iter().chain(others).collect();
+        let remarks = self.pipeline.remarks().into_iter().chain(others).chain(source).collect();
         Accounting { records, spans, links: self.pipeline.links(), remarks }
     }
 
-    /// Tells everything that is left, closes the outputs and prints the accounting.
-    pub(super) fn close(mut self, records: Tally) {
+    /// Tells everything that is left, closes the outputs and prints the accounting: see [`Self::accounting`].
+    pub(super) fn close(mut self, records: Tally, source: impl IntoIterator<Item = (&'static str, u64)>) {
         let export = &mut self.export;
         self.pipeline.finish(&mut |span| export.submit(&span));
-        let mut accounting = self.accounting(records);
+        let mut accounting = self.accounting(records, source);
         if let Some(others) = self.others.take() {
             others.send(self.pipeline.take_letters());
             others.close();

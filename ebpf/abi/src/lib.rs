@@ -310,6 +310,10 @@ pub mod counter {
     pub const OVER_BUDGET_BYTES: u32 = 4;
     /// Segments not reported because they carried nothing new.
     pub const DUPLICATE_SEGMENTS: u32 = 5;
+    /// Walks through the memory of processes.
+    pub const WALKS: u32 = 6;
+    /// Nanoseconds that those took.
+    pub const WALK_NANOS: u32 = 7;
     /// Size of the array.
     pub const COUNT: u32 = 8;
 }
