@@ -8,7 +8,8 @@ mod exported;
 #[cfg(test)]
 #[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
-mod node;
+mod libuv;
+mod loops;
 pub mod process;
 pub mod studies;
 
@@ -38,6 +39,9 @@ pub enum Refusal {
     /// The process has ended or cannot be read.
     #[error("it cannot be read")]
     Gone,
+    /// It is of the runtime, but not of the kind that the adapter is for: the next adapter that knows the runtime is asked.
+    #[error("it is of another kind")]
+    Other,
 }
 
 /// One runtime.
@@ -52,5 +56,5 @@ pub trait Adapter: Sync {
     fn study(&self, process: &Process) -> Result<Study, Refusal>;
 }
 
-/// Every adapter; the first that knows a runtime is asked.
-pub const ADAPTERS: &[&dyn Adapter] = &[&node::Node];
+/// Every adapter; those that know a runtime are asked in this order.
+pub const ADAPTERS: &[&dyn Adapter] = &[&libuv::Libuv, &loops::Loops];

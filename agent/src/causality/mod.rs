@@ -10,6 +10,7 @@ pub mod grounds;
 pub mod ids;
 pub mod link;
 pub mod manner;
+mod marks;
 pub mod meeting;
 mod nodes;
 pub mod notes;

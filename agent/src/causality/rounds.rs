@@ -13,13 +13,14 @@ use super::class::Process;
 use super::graph::{Node, Waited};
 use super::link::{Evidence, Reason};
 use super::manner::Manner;
+use super::marks::{Learnt, Mark};
 use super::notes::Noted;
 use super::rules::Ruling;
 use crate::capture::event::{LastRead, Moment, Nanos};
 use crate::exchange::ExchangeId;
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
-use std::hash::Hasher;
+use std::collections::hash_map::Entry;
 
 /// Rounds remembered of one process: what it reads while the slowest call of ordinary programs lasts.
 const MAX_ROUNDS: usize = 8192;
@@ -51,12 +52,14 @@ struct Round {
     over: bool,
 }
 
-/// A thread's round that goes on.
-#[derive(Clone, Copy, Debug)]
-struct Current {
+/// A thread that runs a loop.
+#[derive(Debug)]
+struct Loop {
+    /// Its last round.
     number: u64,
-    /// The same as long as the callback runs; `None` if nothing tells.
-    mark: Option<u64>,
+    /// The stack when that began.
+    mark: Mark,
+    learnt: Learnt,
 }
 
 /// The rounds of a process.
@@ -65,7 +68,7 @@ pub(super) struct Rounds {
     next: u64,
     /// By number, without gaps.
     rounds: VecDeque<Round>,
-    loops: FxHashMap<u32, Current>,
+    loops: FxHashMap<u32, Loop>,
     /// Rounds in which something of a call's answer was read.
     read_in: FxHashMap<ExchangeId, Vec<u64>>,
     /// Calls with forward and backward evidence.
@@ -97,7 +100,7 @@ impl Rounds {
     }
 
     /// A thread has read: its last round is over and another begins. Gives both.
-    fn begin(&mut self, tid: u32, mark: Option<u64>) -> (Option<u64>, u64) {
+    fn begin(&mut self, tid: u32, mark: Mark) -> (Option<u64>, u64) {
         if self.rounds.len() >= MAX_ROUNDS
             && let Some(oldest) = self.rounds.pop_front()
         {
@@ -111,12 +114,24 @@ impl Rounds {
         self.next += 1;
         let number = self.next;
         self.rounds.push_back(Round { number, read: Vec::new(), answered: Vec::new(), called: Vec::new(), over: false });
-        (self.loops.insert(tid, Current { number, mark }).map(|before| before.number), number)
+        let before = match self.loops.entry(tid) {
+            Entry::Vacant(entry) => {
+                entry.insert(Loop { number, mark, learnt: Learnt::default() });
+                None
+            }
+            Entry::Occupied(mut entry) => {
+                let known = entry.get_mut();
+                known.learnt.reads(&known.mark, &mark);
+                known.mark = mark;
+                Some(std::mem::replace(&mut known.number, number))
+            }
+        };
+        (before, number)
     }
 
     /// The round in which a thread sends something.
-    fn going_on(&self, tid: u32, mark: Option<u64>) -> Option<u64> {
-        self.loops.get(&tid).filter(|current| mark.is_some() && current.mark == mark).map(|current| current.number)
+    fn going_on(&self, tid: u32, mark: &Mark) -> Option<u64> {
+        self.loops.get(&tid).filter(|known| known.learnt.is_same(&known.mark, mark)).map(|known| known.number)
     }
 
     /// Something happened to an exchange in a round.
@@ -170,28 +185,14 @@ impl Rounds {
     }
 }
 
-/// What stays the same as long as a callback runs: the numbers and the part of the stack that its process's walk gave. `None` if the
-/// stack did not reach that far, so that these bytes are what is left of something else.
-fn mark(note: &Noted) -> Option<u64> {
-    let &[stack_pointer, lowest, ref places @ ..] = &*note.output else { return None };
-    if stack_pointer > lowest || note.window.is_empty() {
-        return None;
-    }
-    let mut hasher = FxHasher::default();
-    places.iter().for_each(|place| hasher.write_u64(*place));
-    hasher.write(&note.window);
-    Some(hasher.finish())
-}
-
 impl Causality {
     /// A note of a process with loops says in which round it was taken: that takes the place of its output and window.
     pub(super) fn take_round(&mut self, note: &mut Noted) {
         let pid = note.thread.pid;
         let Some(process) = self.processes.get_mut(&pid).filter(|process| process.manner.is_some_and(Manner::has_rounds)) else { return };
-        let mark = mark(note);
-        note.window = Box::default();
+        let mark = Mark::of(note, process.manner == Some(Manner::Rounds));
         if matches!(note.moment, Moment::SendCall | Moment::SendResponse) {
-            note.output = process.rounds.going_on(note.thread.tid, mark).into_iter().collect();
+            note.output = process.rounds.going_on(note.thread.tid, &mark).into_iter().collect();
             return;
         }
         let (before, number) = process.rounds.begin(note.thread.tid, mark);

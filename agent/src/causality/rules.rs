@@ -128,7 +128,7 @@ impl Causality {
         {
             let ruling = match manner {
                 Manner::Units(unit) => self.rule_units(node, process, unit),
-                Manner::Rounds | Manner::AuditedRounds => self.rule_rounds(id, node, process, manner),
+                Manner::Rounds | Manner::LearntRounds => self.rule_rounds(id, node, process, manner),
             };
             // Where threads may decide, they do if the process's memory does not.
             if habit != Habit::Open || !matches!(ruling, Ruling::Orphan(_)) {

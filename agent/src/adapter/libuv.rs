@@ -1,4 +1,4 @@
-#![doc = include_str!("node.md")]
+#![doc = include_str!("libuv.md")]
 use super::assembler::Assembler;
 use super::exported;
 use super::process::{Memory, Process};
@@ -13,7 +13,9 @@ use wirespan_abi::walk::{WINDOW, Walk, cell, moment};
 /// Numbers of the system calls in which a loop waits on x86-64: `epoll_wait`, `epoll_pwait`, `epoll_pwait2`.
 const WAITS: [u64; 3] = [232, 281, 441];
 /// How often it is looked which threads wait, and how long apart: a loop waits most of the time, and a busy one now and then.
-const LOOKS: u32 = 25;
+const LOOKS: u32 = 200;
+/// How often at least: for the loops of other threads.
+const FEWEST_LOOKS: u32 = 10;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// Threads whose loops are told apart: 3 steps of a walk each.
 const LOOPS: usize = 24;
@@ -33,26 +35,27 @@ const INSIDE: u64 = 416;
 /// Bytes of the loop's own frame that are compared: where it notes which callback runs.
 const OUTSIDE: u64 = 512;
 
-/// Libuv's loop in Node.
-pub struct Node;
+/// Loops of libuv: Node, and programs in C and the like.
+pub struct Libuv;
 
-impl Adapter for Node {
+impl Adapter for Libuv {
     fn name(&self) -> &'static str {
-        "node"
+        "libuv"
     }
 
     fn knows(&self, runtime: Runtime) -> bool {
-        runtime == Runtime::Node
+        matches!(runtime, Runtime::Node | Runtime::Native)
     }
 
     fn study(&self, process: &Process) -> Result<Study, Refusal> {
-        let library = process.maps().iter().find(|map| map.offset == 0 && map.inode != 0 && map.path.contains("/libuv.so"));
-        let module = library.or_else(|| process.module(|path| path.contains("/libnode.so"))).or_else(|| process.maps().first());
-        let module = module.ok_or(Refusal::Gone)?;
-        let run = exported::function(process, module.range.start, "uv_run");
-        let run = run.ok_or_else(|| Refusal::Unknown("it has no libuv that exports uv_run".to_owned()))?;
+        let library = ["/libuv.so", "/libnode.so"].iter().find_map(|name| process.module(|path| path.contains(name)));
+        let module = library.or_else(|| process.maps().first()).ok_or(Refusal::Gone)?;
+        let run = exported::function(process, module.range.start, "uv_run").ok_or(Refusal::Other)?;
         let mut loops: Vec<Loop> = Vec::new();
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
+            if look >= FEWEST_LOOKS && loops.iter().any(|known| known.tid == process.pid) {
+                break;
+            }
             for tid in process.threads() {
                 if loops.iter().all(|known| known.tid != tid)
                     && let Some(stack) = waiting(process, tid)
@@ -63,10 +66,9 @@ impl Adapter for Node {
             }
             thread::sleep(BETWEEN_LOOKS);
         }
-        // The first thread's loop is the one that serves.
-        let Some(main) = loops.iter().find(|known| known.tid == process.pid).cloned() else {
-            return Err(Refusal::NotYet("its loop has not waited for events"));
-        };
+        // The first thread's loop is the one that serves, if it runs one.
+        let first = loops.iter().find(|known| known.tid == process.pid).or(loops.first()).cloned();
+        let main = first.ok_or(Refusal::NotYet("its loop has not waited for events"))?;
         loops.retain(|known| known.phases == main.phases);
         loops.truncate(LOOPS);
         let walk = walk(&loops, &main.phases).ok_or_else(|| Refusal::Unknown("its loops do not fit a walk".to_owned()))?;
