@@ -113,7 +113,8 @@ fn is_at(moment: Moment, client: bool) -> bool {
 
 impl Causality {
     /// Takes a note.
-    pub(super) fn take_note(&mut self, note: Noted) {
+    pub(super) fn take_note(&mut self, mut note: Noted) {
+        self.take_round(&mut note);
         let note = Arc::new(note);
         let about = |node: &Node| {
             let first = if note.is_of_answer() { node.answered } else { Some(node.asked) };
@@ -153,6 +154,7 @@ impl Causality {
         }
         *kept = Some(Arc::clone(note));
         self.retry.push(id);
+        self.note_round(id, note);
         if note.moment == Moment::SendResponse {
             self.note_response(id);
         }

@@ -7,7 +7,7 @@ use super::Causality;
 use super::class::Process;
 use super::graph::{Node, Waited};
 use super::link::{Evidence, Reason};
-use super::manner::Unit;
+use super::manner::{Manner, Unit};
 use super::notes::NOTE_WAIT;
 use super::rules::Ruling;
 use crate::capture::event::{Nanos, SocketId};
@@ -88,7 +88,7 @@ impl Causality {
         let response = Response { request: id, socket: node.socket, read, at };
         let done = node.done;
         if let Some(process) = self.processes.get_mut(&pid)
-            && let Some(unit) = unit.filter(|_| process.manner.is_some())
+            && let Some(unit) = unit.filter(|_| matches!(process.manner, Some(Manner::Units(_))))
         {
             process.units.responded(unit, response);
         }
@@ -160,7 +160,7 @@ impl Causality {
     }
 
     /// Tries again what waits for this exchange.
-    fn wake(&mut self, id: ExchangeId) {
+    pub(super) fn wake(&mut self, id: ExchangeId) {
         if let Some(node) = self.graph.get_mut(id) {
             let mut waiters = std::mem::take(&mut node.waiters);
             self.retry.append(&mut waiters);
