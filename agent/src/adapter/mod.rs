@@ -4,6 +4,7 @@
 //! kernel side, which knows no runtime, and the manner in which `causality` takes what they note. Registering one is one line in
 //! [`ADAPTERS`]. Nothing here writes into a process. Its memory is hostile: whatever it says, the worst is that its own calls are orphans.
 pub mod assembler;
+mod go;
 #[cfg(test)]
 #[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
@@ -51,4 +52,4 @@ pub trait Adapter: Sync {
 }
 
 /// Every adapter; the first that knows a runtime is asked.
-pub const ADAPTERS: &[&dyn Adapter] = &[];
+pub const ADAPTERS: &[&dyn Adapter] = &[&go::Go];
