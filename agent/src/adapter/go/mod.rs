@@ -7,7 +7,7 @@ mod walks;
 
 use super::process::{Memory, Process};
 use super::{Adapter, Refusal, Study};
-use crate::causality::manner::Manner;
+use crate::causality::manner::{Manner, Unit};
 use crate::enrich::runtime::Runtime;
 use functions::{Function, Table};
 use image::Image;
@@ -41,7 +41,7 @@ impl Adapter for Go {
         let table = image.functions(process).ok_or_else(|| unknown("its table of functions cannot be read"))?;
         let program = program(layout, &table, process).ok_or_else(|| unknown("it keeps its goroutines elsewhere"))?;
         let walks = program.walks().ok_or_else(|| unknown("it has too many ways to begin a goroutine"))?;
-        Ok(Study { manner: Manner::Units, walks })
+        Ok(Study { manner: Manner::Units(Unit::Goroutine), walks })
     }
 }
 
@@ -49,6 +49,7 @@ impl Adapter for Go {
 #[derive(Default)]
 struct Named {
     morestack: Option<Function>,
+    newproc1: Option<Function>,
     read_loop: Option<Function>,
     write_loop: Option<Function>,
     do_request: Vec<Function>,
@@ -62,6 +63,7 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
     for (name, function) in table.iter() {
         match name {
             b"runtime.morestack" => named.morestack = Some(function),
+            b"runtime.newproc1" => named.newproc1 = Some(function),
             b"net/http.(*persistConn).readLoop" => named.read_loop = Some(function),
             b"net/http.(*persistConn).writeLoop" => named.write_loop = Some(function),
             b"net/http.(*http2clientStream).doRequest" | b"golang.org/x/net/http2.(*clientStream).doRequest" => {
@@ -85,6 +87,7 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
     Some(Program {
         layout,
         goroutine: code::goroutine(&named.morestack?.code(memory)?)?,
+        numbers: named.newproc1.and_then(|function| code::numbers(&function.code(memory)?, function.entry)),
         connections: starts(&named.dial, &mut named.read_loop.into_iter().chain(named.write_loop)),
         streams: starts(&named.round_trip, &mut named.do_request.iter().copied()),
     })
@@ -97,3 +100,6 @@ fn start(caller: &Function, callee: &Function, table: &Table, memory: &dyn Memor
     let depth = table.depth(caller, behind.checked_sub(1)?)?;
     Some(Start { entry: caller.entry, argument: i32::try_from(FIRST_FRAME + depth).ok()? })
 }
+
+#[cfg(test)]
+mod tests;
