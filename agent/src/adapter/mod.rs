@@ -6,6 +6,7 @@
 pub mod assembler;
 mod cpython;
 mod exported;
+mod go;
 #[cfg(test)]
 #[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
@@ -58,4 +59,4 @@ pub trait Adapter: Sync {
 }
 
 /// Every adapter; those that know a runtime are asked in this order.
-pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &libuv::Libuv, &loops::Loops];
+pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &go::Go, &libuv::Libuv, &loops::Loops];
