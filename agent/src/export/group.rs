@@ -94,7 +94,8 @@ impl<F: Format> Encode for Grouped<F> {
         debug_assert!(Arc::ptr_eq(&group.resource, &span.resource));
         if group.spans.is_empty() {
             self.bytes += group.head.len();
-            group.spans.reserve(group.before);
+            // An eighth more, or every other time all of them would move once more.
+            group.spans.reserve(group.before + group.before / 8);
         }
         let before = group.spans.len();
         F::span(span, &mut group.spans);

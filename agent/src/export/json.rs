@@ -5,7 +5,7 @@ use super::group::{Body, Format};
 use super::otlp::{SCOPE_NAME, SCOPE_VERSION, flags};
 use crate::causality::link::SpanLink;
 use crate::enrich::span::{Resource, Span, Status};
-use crate::protocol::attribute::Value;
+use crate::protocol::attribute::{Attribute, Value};
 use crate::semconv::{SCHEMA_URL, WIRESPAN_LINK};
 use std::io::Write as _;
 
@@ -14,43 +14,56 @@ pub struct JsonLines;
 
 impl Format for JsonLines {
     fn resource(resource: &Resource, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"resource":{"attributes":"#);
-        attributes(out, resource.attributes.iter().map(|(key, value)| (key.as_ref(), value)));
-        out.push(b'}');
+        out.extend_from_slice(br#"{"resource":{"attributes":["#);
+        for (place, (key, value)) in resource.attributes.iter().enumerate() {
+            out.extend_from_slice(if place == 0 { br#"{"key":""# } else { br#",{"key":""# });
+            text(out, key);
+            attribute(out, value);
+        }
+        out.extend_from_slice(b"]}");
     }
 
     fn span(span: &Span, out: &mut Vec<u8>) {
-        out.extend_from_slice(if out.is_empty() { br#"{"traceId":"# } else { br#",{"traceId":"# });
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        out.extend_from_slice(br#"{"traceId":""#);
         hex(out, span.trace_id);
-        out.extend_from_slice(br#","spanId":"#);
+        out.extend_from_slice(br#"","spanId":""#);
         hex(out, span.span_id);
         if let Some(state) = &span.trace_state {
-            out.extend_from_slice(br#","traceState":"#);
+            out.extend_from_slice(br#"","traceState":""#);
             text(out, state);
         }
         if let Some(parent) = span.parent {
-            out.extend_from_slice(br#","parentSpanId":"#);
+            out.extend_from_slice(br#"","parentSpanId":""#);
             hex(out, parent.id);
         }
-        out.extend_from_slice(br#","flags":"#);
+        out.extend_from_slice(br#"","flags":"#);
         number(out, flags(span.flags, span.parent.is_some_and(|parent| parent.remote)));
-        out.extend_from_slice(br#","name":"#);
+        out.extend_from_slice(br#","name":""#);
         text(out, &span.name);
-        out.extend_from_slice(br#","kind":"#);
+        out.extend_from_slice(br#"","kind":"#);
         number(out, span.kind as u8);
         out.extend_from_slice(br#","startTimeUnixNano":""#);
         number(out, span.start);
         out.extend_from_slice(br#"","endTimeUnixNano":""#);
         number(out, span.end);
-        out.extend_from_slice(br#"","attributes":"#);
-        attributes(out, span.attributes.iter().map(|attribute| (attribute.key, &attribute.value)));
+        out.extend_from_slice(br#"","attributes":["#);
+        for (place, Attribute { key, value, .. }) in span.attributes.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            named(out, key, value);
+        }
+        out.push(b']');
         links(out, &span.links);
         out.extend_from_slice(br#","status":{"#);
         if let Status::Error(message) = &span.status {
             if !message.is_empty() {
-                out.extend_from_slice(br#""message":"#);
+                out.extend_from_slice(br#""message":""#);
                 text(out, message);
-                out.push(b',');
+                out.extend_from_slice(br#"","#);
             }
             out.extend_from_slice(br#""code":2"#);
         }
@@ -76,53 +89,56 @@ impl Format for JsonLines {
     }
 }
 
-fn attributes<'a>(out: &mut Vec<u8>, all: impl Iterator<Item = (&'a str, &'a Value)>) {
-    out.push(b'[');
-    for (place, (key, attribute)) in all.enumerate() {
-        out.extend_from_slice(if place == 0 { br#"{"key":"# } else { br#",{"key":"# });
-        text(out, key);
-        match attribute {
-            Value::Text(value) => {
-                out.extend_from_slice(br#","value":{"stringValue":"#);
-                text(out, value);
-            }
-            Value::Int(value) => {
-                out.extend_from_slice(br#","value":{"intValue":""#);
-                number(out, *value);
-                out.push(b'"');
-            }
-            Value::Bool(yes) => {
-                out.extend_from_slice(if *yes { br#","value":{"boolValue":true"# } else { br#","value":{"boolValue":false"# });
-            }
-            Value::Texts(values) => {
-                out.extend_from_slice(br#","value":{"arrayValue":{"values":["#);
-                for (place, value) in values.iter().enumerate() {
-                    out.extend_from_slice(if place == 0 { br#"{"stringValue":"# } else { br#",{"stringValue":"# });
-                    text(out, value);
-                    out.push(b'}');
-                }
-                out.extend_from_slice(b"]}");
-            }
+/// An attribute whose key is one of ours: of these, none has anything to escape.
+fn named(out: &mut Vec<u8>, key: &'static str, value: &Value) {
+    debug_assert!(is_plain(key.as_bytes()), "{key}");
+    out.extend_from_slice(br#"{"key":""#);
+    out.extend_from_slice(key.as_bytes());
+    attribute(out, value);
+}
+
+/// The rest of an attribute, from the end of its key on.
+fn attribute(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Text(value) => {
+            out.extend_from_slice(br#"","value":{"stringValue":""#);
+            text(out, value);
+            out.extend_from_slice(br#""}}"#);
         }
-        out.extend_from_slice(b"}}");
+        Value::Int(value) => {
+            out.extend_from_slice(br#"","value":{"intValue":""#);
+            number(out, *value);
+            out.extend_from_slice(br#""}}"#);
+        }
+        Value::Bool(yes) => {
+            out.extend_from_slice(if *yes { br#"","value":{"boolValue":true}}"# } else { br#"","value":{"boolValue":false}}"# });
+        }
+        Value::Texts(values) => {
+            out.extend_from_slice(br#"","value":{"arrayValue":{"values":["#);
+            for (place, value) in values.iter().enumerate() {
+                out.extend_from_slice(if place == 0 { br#"{"stringValue":""# } else { br#",{"stringValue":""# });
+                text(out, value);
+                out.extend_from_slice(br#""}"#);
+            }
+            out.extend_from_slice(b"]}}}");
+        }
     }
-    out.push(b']');
 }
 
 /// `links`, if there are any.
 fn links(out: &mut Vec<u8>, links: &[SpanLink]) {
     for (place, link) in links.iter().enumerate() {
-        out.extend_from_slice(if place == 0 { br#","links":[{"traceId":"# } else { br#",{"traceId":"# });
+        out.extend_from_slice(if place == 0 { br#","links":[{"traceId":""# } else { br#",{"traceId":""# });
         hex(out, link.trace_id);
-        out.extend_from_slice(br#","spanId":"#);
+        out.extend_from_slice(br#"","spanId":""#);
         hex(out, link.span_id);
         if let Some(state) = &link.state {
-            out.extend_from_slice(br#","traceState":"#);
+            out.extend_from_slice(br#"","traceState":""#);
             text(out, state);
         }
-        out.extend_from_slice(br#","attributes":"#);
-        attributes(out, [(WIRESPAN_LINK, &link.cross.name().into())].into_iter());
-        out.extend_from_slice(br#","flags":"#);
+        out.extend_from_slice(br#"","attributes":["#);
+        named(out, WIRESPAN_LINK, &link.cross.name().into());
+        out.extend_from_slice(br#"],"flags":"#);
         number(out, flags(link.flags, link.remote));
         out.push(b'}');
     }
@@ -131,15 +147,14 @@ fn links(out: &mut Vec<u8>, links: &[SpanLink]) {
     }
 }
 
-/// A JSON string (RFC 8259 section 7). Text without anything to escape, which is nearly all, is copied whole.
+/// What stands between the quotes of a JSON string (RFC 8259 section 7). Text without anything to escape, which is nearly all, is
+/// copied whole.
 fn text(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
     if is_plain(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
     } else {
         escape(out, text);
     }
-    out.push(b'"');
 }
 
 /// Whether nothing is to be escaped. Eight bytes are looked at at a time; the last of them may be looked at twice.
@@ -186,9 +201,7 @@ fn hex<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
     for (digits, byte) in text.iter_mut().zip(bytes) {
         *digits = DIGITS.get(usize::from(byte)).copied().unwrap_or_default();
     }
-    out.push(b'"');
     out.extend_from_slice(text.as_flattened());
-    out.push(b'"');
 }
 
 /// Every byte in hex.
@@ -216,8 +229,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_string_is_what_a_json_parser_reads_back(value in "[\\x00-\\x7f\u{80}-\u{2ff}]{0,40}") {
-            let mut out = Vec::new();
+            let mut out = vec![b'"'];
             text(&mut out, &value);
+            out.push(b'"');
             prop_assert_eq!(serde_json::from_slice::<String>(&out).expect("a JSON string"), value);
         }
     }

@@ -129,22 +129,26 @@ fn secret(pair: &str) -> Option<&str> {
         .then_some(key)
 }
 
-/// Whether a sensitive key has this length and first letter: most keys are told by that alone.
+/// Whether a sensitive key has this length, this first and this last letter: most keys are told by that alone.
 fn may_be_sensitive(name: &[u8]) -> bool {
-    const LENGTHS: [u32; 32] = lengths();
-    let Some(first) = name.first() else { return false };
-    // The last five bits of a letter do not tell its case.
-    name.len() < 32 && LENGTHS.get(usize::from(first & 31)).is_some_and(|lengths| lengths >> name.len() & 1 == 1)
+    const LENGTHS: [u32; 1024] = lengths();
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
+    name.len() < 32 && LENGTHS.get(ends(*first, *last)).is_some_and(|lengths| lengths >> name.len() & 1 == 1)
 }
 
-/// The lengths of the sensitive keys, a bit each, by the last five bits of their first letters.
-const fn lengths() -> [u32; 32] {
-    let mut lengths = [0; 32];
+/// The last five bits of two letters: those that do not tell their case.
+const fn ends(first: u8, last: u8) -> usize {
+    ((first & 31) as usize) << 5 | (last & 31) as usize
+}
+
+/// The lengths of the sensitive keys, a bit each, by their [`ends`].
+const fn lengths() -> [u32; 1024] {
+    let mut lengths = [0; 1024];
     let mut place = 0;
     while place < SENSITIVE.len() {
         let name = SENSITIVE[place].as_bytes();
         assert!(name.len() < 32);
-        lengths[(name[0] & 31) as usize] |= 1 << name.len();
+        lengths[ends(name[0], name[name.len() - 1])] |= 1 << name.len();
         place += 1;
     }
     lengths
