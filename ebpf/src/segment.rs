@@ -4,11 +4,12 @@
 use crate::{
     kernel::{Tcp, after, current_comm, current_thread, now, tcp_state},
     last_read,
-    offsets::{OWN_PID, debug},
+    offsets::{OWN_PID, debug, walks_at_egress},
     packet::Packet,
     ring::{self, LARGEST, Payload, count},
     skb,
     state::{self, IN, OUT, Socket, UNKNOWN, state_flag},
+    walk,
 };
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
@@ -21,7 +22,7 @@ use aya_log_ebpf::info;
 use core::{mem, ptr};
 use wirespan_abi::{
     Addresses, Head, HeldRead, LastRead, Opened, Segment, SegmentOut, SegmentUnowned, Thread, counter, drop_cause, flag, kind, tcp_flag,
-    verdict,
+    verdict, walk::moment,
 };
 
 /// The agent's own connections, as their other end sees them, so that it can be left out too if it is on this host. Bound: far more
@@ -115,10 +116,18 @@ pub fn outgoing(context: &SkBuffContext) -> Option<()> {
         last_read = last_read::of(sender.tid);
     }
     let held_read = state.held;
+    let (cookie, serves) = (state.cookie, state.serves());
     if ring::write_with(|| SegmentOut { segment, sender, last_read, held_read }, payload) {
         state.held = HeldRead::default();
         state.sent = packet.end();
         state.flags |= state_flag::SENT;
+    }
+    if walks_at_egress() && sender.tid != 0 && packet.len > 0 && walk::is_walked(sender.pid) {
+        let moment = if serves { moment::SEND_RESPONSE } else { moment::SEND_CALL };
+        walk::note(
+            &walk::Event { at, cookie, from: packet.seq, upto: packet.end(), thread: sender, sk: sk as u64, is_write: false },
+            moment,
+        );
     }
     Some(())
 }

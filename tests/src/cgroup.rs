@@ -22,9 +22,14 @@ pub struct Cgroup {
 impl Cgroup {
     /// Makes one below the root of the hierarchy.
     pub fn new() -> Self {
+        Self::below(&root())
+    }
+
+    /// Makes one below another.
+    pub fn below(parent: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("wirespan-test-{}-{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let path = root().join(name);
+        let path = parent.join(name);
         fs::create_dir(&path).unwrap_or_else(|error| panic!("cannot make {}: {error}; are you root?", path.display()));
         Self { path }
     }

@@ -16,7 +16,15 @@ pub struct Rig {
 impl Rig {
     /// An empty one.
     pub fn new() -> Self {
-        let cgroup = Cgroup::new();
+        Self::of(Cgroup::new())
+    }
+
+    /// The same below another cgroup.
+    pub fn below(parent: &Path) -> Self {
+        Self::of(Cgroup::below(parent))
+    }
+
+    fn of(cgroup: Cgroup) -> Self {
         let dir = std::env::temp_dir().join(cgroup.path().file_name().expect("a name"));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).expect("a directory for the test");

@@ -10,6 +10,7 @@ mod loops;
 mod pairs;
 mod process;
 mod report;
+mod runtimes;
 mod sink;
 mod traffic;
 
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use pairs::{Paired, Sample, Spread};
 use process::{Group, Running};
 use report::{Row, Verdict};
+use runtimes::{SERVERS, Served};
 use serde_json::json;
 use std::env;
 use std::fs;
@@ -35,7 +37,7 @@ const HELP: &str = "\
 cargo xtask bench [--quick] [--only NAME[,NAME...]]
 
   --quick   shorter windows and fewer of them: a look, not a result
-  --only    some rows: nginx, redis, loops, span, memory, idle, pcap
+  --only    some rows: nginx, redis, runtimes, loops, span, memory, idle, pcap
 
 WIRESPAN_BIN=FILE measures another agent binary than the one it would build.";
 
@@ -46,6 +48,8 @@ const HELD: u32 = 10_000;
 /// How long they are held before the agent's memory is looked at: until what was told of their requests is forgotten (5 s), and free
 /// memory is given back (10 s).
 const HOLD: Duration = Duration::from_secs(20);
+/// Load before a window on a server whose memory is looked at: until it was studied.
+const STUDY: Duration = Duration::from_secs(2);
 /// Packets of the generated capture.
 const PACKETS: u64 = 1_000_000;
 
@@ -79,7 +83,7 @@ pub fn run(layout: &Layout, args: &[String]) -> Result<ExitCode> {
     };
     let dir = layout.target.join("bench");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let bench = Bench { binary, dir, group: Group::make()?, endpoint: sink::start()?, quick };
+    let bench = Bench { binary, dir, layout: layout.clone(), group: Group::make()?, endpoint: sink::start()?, quick };
     let rows = bench.rows(&only)?;
     let results = json!({"machine": report::machine(), "quick": quick, "rows": report::json(&rows)});
     let file = bench.dir.join("results.json");
@@ -94,6 +98,7 @@ pub fn run(layout: &Layout, args: &[String]) -> Result<ExitCode> {
 struct Bench {
     binary: PathBuf,
     dir: PathBuf,
+    layout: Layout,
     group: Group,
     endpoint: String,
     quick: bool,
@@ -103,9 +108,10 @@ impl Bench {
     /// Measures what was asked for, in the order of the table.
     fn rows(&self, only: &[&str]) -> Result<Vec<Row>> {
         type Measure = fn(&Bench) -> Result<Vec<Row>>;
-        let all: [(&str, Measure); 7] = [
+        let all: [(&str, Measure); 8] = [
             ("nginx", Self::nginx),
             ("redis", Self::redis),
+            ("runtimes", Self::runtimes),
             ("loops", Self::loops),
             ("span", Self::spans),
             ("memory", Self::memory),
@@ -135,13 +141,20 @@ impl Bench {
         if self.quick { 4 } else { 12 }
     }
 
-    /// Paired windows of `load` on `server`; a window's cost is what the server used per request.
-    fn server_ratio(&self, server: &Server, load: &mut dyn FnMut() -> Result<traffic::Load>) -> Result<Paired> {
+    /// Paired windows of `load` on the server with this process; a window's cost is what the server used per request. `meet` comes before
+    /// each window, so that the agent knows the server.
+    fn server_ratio(
+        &self,
+        pid: u32,
+        meet: &mut dyn FnMut() -> Result<()>,
+        load: &mut dyn FnMut() -> Result<traffic::Load>,
+    ) -> Result<Paired> {
         pairs::measure(self.blocks(), &mut |with_agent| {
             let agent = if with_agent { Some(self.agent()?) } else { None };
-            let before = process::cpu(server.pid())?;
+            meet()?;
+            let before = process::cpu(pid)?;
             let load = load()?;
-            let used = process::cpu(server.pid())? - before;
+            let used = process::cpu(pid)? - before;
             agent.map(Agent::stop).transpose()?;
             Ok(Sample { cost: used as f64 / load.requests as f64, rate: load.rate() })
         })
@@ -150,7 +163,9 @@ impl Bench {
     fn nginx(&self) -> Result<Vec<Row>> {
         let server = Server::nginx(&self.group, &self.dir)?;
         let window = Duration::from_secs(if self.quick { 1 } else { 2 });
-        let paired = self.server_ratio(&server, &mut || traffic::wrk(&self.group, server.port(), CONNECTIONS, window, None))?;
+        let paired = self.server_ratio(server.pid(), &mut || Ok(()), &mut || {
+            traffic::wrk(&self.group, (server.port(), "/"), CONNECTIONS, window, None)
+        })?;
         Ok(vec![ratio_row("nginx `return 200`, server CPU per request with / without", &paired)])
     }
 
@@ -158,8 +173,25 @@ impl Bench {
         let server = Server::redis(&self.group)?;
         let trial = traffic::redis_get(&self.group, server.port(), 50_000)?;
         let requests = (trial.rate() * if self.quick { 1.0 } else { 2.0 }) as u64;
-        let paired = self.server_ratio(&server, &mut || traffic::redis_get(&self.group, server.port(), requests))?;
+        let paired = self.server_ratio(server.pid(), &mut || Ok(()), &mut || traffic::redis_get(&self.group, server.port(), requests))?;
         Ok(vec![ratio_row("redis-benchmark GET, the same", &paired)])
+    }
+
+    /// Servers whose memory is looked at.
+    fn runtimes(&self) -> Result<Vec<Row>> {
+        setup::ensure(Purpose::Truth, &self.layout)?;
+        let rig = runtimes::rig(&self.layout)?;
+        let window = Duration::from_secs(if self.quick { 1 } else { 2 });
+        let row = |(name, workload): &(&str, &str)| {
+            let server = Served::start(&rig, &self.layout, &self.group, workload)?;
+            let wrk = |time| traffic::wrk(&self.group, (server.port(), "/w/m1"), CONNECTIONS, time, None);
+            let paired = self.server_ratio(server.pid(), &mut || wrk(STUDY).map(drop), &mut || wrk(window))?;
+            server.stop()?;
+            let verdict = Verdict::at_most(paired.proven(), 1.15, 1.08);
+            let measure = format!("{name}, a handler with one call, server CPU per request with / without");
+            Ok(Row { measure, measured: ratio_text(&paired), must: "1.15", goal: "1.08", verdict, details: paired.json() })
+        };
+        SERVERS.iter().map(row).collect()
     }
 
     fn loops(&self) -> Result<Vec<Row>> {
@@ -185,7 +217,7 @@ impl Bench {
         let port = server.port();
         // Capacity with the agent; a run of its own, so that what it leaves behind is not in the numbers.
         let agent = self.agent()?;
-        let full = traffic::wrk(&self.group, port, CONNECTIONS, Duration::from_secs(3), None)?;
+        let full = traffic::wrk(&self.group, (port, "/"), CONNECTIONS, Duration::from_secs(3), None)?;
         sleep(SETTLE);
         let full_cpu = agent.cpu()?;
         let full_end = agent.stop()?;
@@ -193,11 +225,11 @@ impl Bench {
         // A connection's pause is a little longer than what it was told to be: one trial finds out how many are needed.
         let wanted = full.rate() / 2.0;
         let connections = traffic::paced_connections(wanted);
-        let trial = traffic::wrk(&self.group, port, connections, Duration::from_secs(2), Some(&self.dir))?;
+        let trial = traffic::wrk(&self.group, (port, "/"), connections, Duration::from_secs(2), Some(&self.dir))?;
         let connections = (f64::from(connections) * wanted / trial.rate()).round() as u32;
         let time = Duration::from_secs(if self.quick { 10 } else { 60 });
         let agent = self.agent()?;
-        let load = traffic::wrk(&self.group, port, connections, time, Some(&self.dir))?;
+        let load = traffic::wrk(&self.group, (port, "/"), connections, time, Some(&self.dir))?;
         sleep(SETTLE);
         let cpu = agent.cpu()?;
         let (anonymous, ring) = agent.memory()?;

@@ -19,10 +19,10 @@ pub enum Evidence {
     Loop,
     /// The agent at the other end of the connection told of it.
     Rendezvous,
-    /// The unit of execution that sent the call also sent the response: a task, a goroutine, a virtual thread.
-    Unit,
-    /// The unit of execution that waited for the call sent the response.
-    Awaiter,
+    /// The task that sent the call, or one that waited for it, sent the response.
+    Task,
+    /// The goroutine that sent the call, or one that waited for it, sent the response.
+    Goroutine,
     /// The process hands bytes on, and had one unfinished request of exactly this content.
     Tunnel,
     /// None.
@@ -42,6 +42,8 @@ pub enum Reason {
     Gap,
     /// The program's runtime moves work between threads in a way that is not understood yet.
     NoAdapter,
+    /// What is read in the memory of its process is not what it was taken for.
+    Audit,
     /// Forward and backward evidence do not agree.
     Conflict,
     /// The evidence did not come in time.
@@ -101,8 +103,8 @@ impl Evidence {
             Self::Connect => "connect".into(),
             Self::Thread => "thread".into(),
             Self::Loop => "loop".into(),
-            Self::Unit => "unit".into(),
-            Self::Awaiter => "awaiter".into(),
+            Self::Task => "task".into(),
+            Self::Goroutine => "goroutine".into(),
             Self::Tunnel => "tunnel".into(),
             Self::None(_) => "none".into(),
         }
@@ -128,6 +130,7 @@ impl Reason {
             Self::Handoff => "handoff",
             Self::Gap => "gap",
             Self::NoAdapter => "no_adapter",
+            Self::Audit => "audit",
             Self::Conflict => "conflict",
             Self::Timeout => "timeout",
             Self::Untrusted => "untrusted",
@@ -211,18 +214,18 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Awaiter, Connect, Header, Loop, Rendezvous, Thread, Tunnel, Unit, Wire};
-        use Reason::{Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
+        use Evidence::{Connect, Goroutine, Header, Loop, Rendezvous, Task, Thread, Tunnel, Wire};
+        use Reason::{Audit, Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
         let all =
-            [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Unit, Awaiter, Tunnel, Evidence::None(Reason::Root)];
+            [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Task, Goroutine, Tunnel, Evidence::None(Reason::Root)];
         let evidence = all.map(|evidence| match evidence {
             Header(_) => "header:FORMAT".to_owned(),
-            Wire | Rendezvous | Connect | Thread | Loop | Unit | Awaiter | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
+            Wire | Rendezvous | Connect | Thread | Loop | Task | Goroutine | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
         });
         assert_eq!(documented("## `wirespan.link`"), evidence);
         let reasons =
-            [Root, Concurrent, Handoff, Gap, NoAdapter, Conflict, Timeout, Untrusted, TraceOnly, Sdk].map(|reason| match reason {
-                Root | Concurrent | Handoff | Gap | NoAdapter | Conflict | Timeout | Untrusted | TraceOnly | Sdk => reason.name(),
+            [Root, Concurrent, Handoff, Gap, NoAdapter, Audit, Conflict, Timeout, Untrusted, TraceOnly, Sdk].map(|reason| match reason {
+                Root | Concurrent | Handoff | Gap | NoAdapter | Audit | Conflict | Timeout | Untrusted | TraceOnly | Sdk => reason.name(),
             });
         assert_eq!(documented("## `wirespan.link.reason`"), reasons);
         let crosses = [Cross::Untrusted, Cross::Conflict, Cross::Met].map(|cross| match cross {

@@ -38,6 +38,8 @@ pub struct Noted {
     pub from: u32,
     /// The one after the last.
     pub upto: u32,
+    /// These are the bytes of one write of this thread; otherwise of a packet that left while it wrote, or of its read.
+    pub is_write: bool,
     /// What the process's walk put out, without the zeros at its end.
     pub output: Box<[u64]>,
     /// A copy of its memory, if its walk made one.
@@ -46,9 +48,19 @@ pub struct Noted {
 
 impl From<&Note<'_>> for Noted {
     fn from(note: &Note<'_>) -> Self {
-        let Note { at, socket, thread, moment, from, upto, ref output, window } = *note;
+        let Note { at, socket, thread, moment, from, upto, is_write, ref output, window } = *note;
         let length = output.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
-        Self { at, socket, thread, moment, from, upto, output: output.get(..length).unwrap_or_default().into(), window: window.into() }
+        Self {
+            at,
+            socket,
+            thread,
+            moment,
+            from,
+            upto,
+            is_write,
+            output: output.get(..length).unwrap_or_default().into(),
+            window: window.into(),
+        }
     }
 }
 
@@ -134,7 +146,9 @@ impl Causality {
     fn noted(&mut self, id: ExchangeId, note: &Arc<Noted>) {
         let Some(exchange) = self.graph.get_mut(id) else { return };
         let kept = if note.is_of_answer() { &mut exchange.answer_note } else { &mut exchange.request_note };
-        if kept.is_some() {
+        // A packet may hold what others wrote to a connection that several share.
+        let is_sent = matches!(note.moment, Moment::SendCall | Moment::SendResponse);
+        if kept.is_some() || (is_sent && !note.is_write && exchange.shared) {
             return;
         }
         *kept = Some(Arc::clone(note));

@@ -127,7 +127,7 @@ impl Causality {
             && let Some(manner) = process.manner
         {
             let ruling = match manner {
-                Manner::Units => self.rule_units(node, process),
+                Manner::Units(unit) => self.rule_units(node, process, unit),
             };
             // Where threads may decide, they do if the process's memory does not.
             if habit != Habit::Open || !matches!(ruling, Ruling::Orphan(_)) {

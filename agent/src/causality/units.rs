@@ -7,6 +7,7 @@ use super::Causality;
 use super::class::Process;
 use super::graph::{Node, Waited};
 use super::link::{Evidence, Reason};
+use super::manner::Unit;
 use super::notes::NOTE_WAIT;
 use super::rules::Ruling;
 use crate::capture::event::{Nanos, SocketId};
@@ -117,9 +118,9 @@ impl Causality {
     }
 
     /// What units say of a call.
-    pub(super) fn rule_units(&self, node: &Node, process: &Process) -> Ruling {
+    pub(super) fn rule_units(&self, node: &Node, process: &Process, unit: Unit) -> Ruling {
         if process.units.is_refuted() {
-            return Ruling::Orphan(Reason::NoAdapter);
+            return Ruling::Orphan(Reason::Audit);
         }
         let Some(sent) = &node.request_note else {
             return if node.waited == Waited::Briefly { Ruling::Wait(None) } else { Ruling::Orphan(Reason::Gap) };
@@ -129,10 +130,14 @@ impl Causality {
         }
         let answer = node.answer_note.iter().flat_map(|note| &note.output);
         let mut open = false;
-        for (place, unit) in sent.output.iter().chain(answer).enumerate() {
-            match process.units.next(*unit, node.asked.at) {
+        for id in sent.output.iter().chain(answer) {
+            match process.units.next(*id, node.asked.at) {
                 Some(response) if response.read < node.asked.at => {
-                    let evidence = if place == 0 { Evidence::Unit } else { Evidence::Awaiter };
+                    let evidence = match unit {
+                        Unit::Task => Evidence::Task,
+                        Unit::Goroutine => Evidence::Goroutine,
+                        Unit::Thread => Evidence::Thread,
+                    };
                     return Ruling::Owner { owner: response.request, evidence, provisional: false };
                 }
                 // It was at nothing when the call was sent.

@@ -2,7 +2,7 @@
 use super::world::{OK, World, attribute, find, get, thread};
 use crate::capture::event::Thread;
 use crate::causality::class::Habit;
-use crate::causality::manner::Manner;
+use crate::causality::manner::{Manner, Unit};
 use crate::enrich::span::{Span, SpanKind};
 
 const CURL: Thread = Thread { pid: 10, tid: 1 };
@@ -13,7 +13,7 @@ const STOCK: Thread = Thread { pid: 30, tid: 1 };
 fn tasks() -> World {
     let mut world = World::new();
     world.habit(SHOP.pid, Habit::Migrating);
-    world.adapt(SHOP.pid, Manner::Units);
+    world.adapt(SHOP.pid, Manner::Units(Unit::Task));
     world
 }
 
@@ -60,7 +60,7 @@ fn a_call_belongs_to_the_request_that_its_task_answers_whoever_was_read_last() {
         world.at(SHOP, &[unit]);
         world.answer(SHOP, *conn, OK);
     }
-    assert_eq!(links(world, &["/for-a", "/for-b"]), [parent("/a", "unit"), parent("/b", "unit")]);
+    assert_eq!(links(world, &["/for-a", "/for-b"]), [parent("/a", "task"), parent("/b", "task")]);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_call_of_a_task_of_its_own_belongs_to_the_request_of_the_task_that_waits_for
         world.receive(SHOP, call);
         world.at(SHOP, &[1]);
     });
-    assert_eq!(links(world, &["/spawned"]), [parent("/a", "awaiter")]);
+    assert_eq!(links(world, &["/spawned"]), [parent("/a", "task")]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn what_works_on_two_requests_at_once_is_no_unit_and_links_nothing() {
         }
         world.pass(1_000_000);
     }
-    assert_eq!(links(world, &["/call5", "/call9"]), [orphan("no_adapter"), orphan("no_adapter")]);
+    assert_eq!(links(world, &["/call5", "/call9"]), [orphan("audit"), orphan("audit")]);
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl World {
     fn note(&mut self, thread: Thread, socket: SocketId, moment: Moment, from: u32, upto: u32) {
         if let Some(memory) = self.memory.get(&thread) {
             let output = std::array::from_fn(|index| memory.get(index).copied().unwrap_or(0));
-            self.tell(&Event::Note(Note { at: self.now, socket, thread, moment, from, upto, output, window: &[] }));
+            self.tell(&Event::Note(Note { at: self.now, socket, thread, moment, from, upto, is_write: true, output, window: &[] }));
         }
     }
 

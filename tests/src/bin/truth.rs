@@ -4,8 +4,11 @@
 use serde_json::json;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
+use wirespan_tests::program::free_port;
+use wirespan_tests::rig::Rig;
 use wirespan_tests::truth::backend::Backend;
 use wirespan_tests::truth::directory;
 use wirespan_tests::truth::report::{self, Row};
@@ -19,16 +22,21 @@ cargo xtask truth [--short] [--replay] [WORKLOAD...]
 Runs each workload (all, or those named), compares every link with the truth, and prints the table.
   --short    one short run each
   --replay   score the recordings of earlier runs again; no program is started
+  --serve CGROUP
+             only start the server of the workload named, below this cgroup, and end with standard input
 
 Recordings, the truth beside them and results.json go to target/truth. Ends with failure if a row misses its bar.";
 
 fn main() -> ExitCode {
     let (mut short, mut again) = (false, false);
     let mut chosen: Vec<&'static Workload> = Vec::new();
-    for word in std::env::args().skip(1) {
+    let mut below = None;
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
         match word.as_str() {
             "--short" => short = true,
             "--replay" => again = true,
+            "--serve" => below = words.next().map(PathBuf::from),
             "--help" | "-h" => {
                 println!("{HELP}\n\nWorkloads:");
                 for workload in WORKLOADS {
@@ -44,6 +52,9 @@ fn main() -> ExitCode {
                 chosen.push(workload);
             }
         }
+    }
+    if let (Some(below), [workload]) = (&below, &chosen[..]) {
+        return serve(workload, below);
     }
     if chosen.is_empty() {
         chosen = WORKLOADS.iter().collect();
@@ -67,6 +78,20 @@ fn main() -> ExitCode {
     println!("{table}");
     eprintln!("truth: everything that was counted is in {}", file.display());
     if rows.iter().all(Row::passes) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Starts the workload's server for others, says its process and its port in a line, and ends it when standard input ends.
+fn serve(workload: &'static Workload, below: &Path) -> ExitCode {
+    for kind in serve::needs(workload) {
+        let _ = kind.installed();
+    }
+    let backend = Backend::start();
+    let rig = Rig::below(below);
+    let port = free_port();
+    let server = serve::start(workload, &rig.file("log"), &rig, [port, backend.http, backend.redis]);
+    println!("{} {port}", server.pid());
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    ExitCode::SUCCESS
 }
 
 fn row(workload: &'static Workload, lengths: &[Length], again: bool, backend: &Backend) -> Row {

@@ -40,6 +40,9 @@ pub const WHOLE: [Length; 3] = [
 /// A short run, for tests: just long enough that a process's class is proven in the warm-up.
 pub const SHORT: [Length; 1] = [Length { concurrency: 16, warm_up: 200, measured: 1000 }];
 
+/// Pause after the warm-up, in which an agent studies a program that it has met; a service runs for days.
+const STUDY: Duration = Duration::from_millis(1500);
+
 /// What came of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -102,8 +105,13 @@ pub fn run(workload: &'static Workload, length: Length, backend: &Backend) -> Ou
     let http = http2.as_ref().map_or(backend.http, |(_, port)| *port);
     let database = if workload.program == Program::GoSql { backend.sql } else { backend.redis };
     let server = serve::start(workload, &place.file("log"), &rig, [port, http, database]);
-    let answered = [(WARM_UP, length.warm_up), (MEASURED, length.measured)]
-        .map(|(prefix, count)| (load::ask(port, prefix, count, length.concurrency), count));
+    let answered = [(WARM_UP, length.warm_up), (MEASURED, length.measured)].map(|(prefix, count)| {
+        let answered = load::ask(port, prefix, count, length.concurrency);
+        if prefix == WARM_UP && serve::is_studied(workload) {
+            thread::sleep(STUDY);
+        }
+        (answered, count)
+    });
     for (answered, count) in answered {
         assert_eq!(answered, count, "{} answers every request; see {}", workload.name, place.file("log").display());
     }

@@ -27,6 +27,12 @@ pub fn needs(workload: &Workload) -> &'static [Kind] {
     }
 }
 
+/// Whether the workload's links are read in its memory.
+#[must_use]
+pub fn is_studied(workload: &Workload) -> bool {
+    !matches!(workload.program, Served::Threads | Served::Prefork | Served::Unicorn | Served::Nginx)
+}
+
 /// Starts the workload's server in the rig's cgroup; what it says goes to `log`. The ports are its own, that of the backend, and that of
 /// the database.
 pub fn start(workload: &Workload, log: &Path, rig: &Rig, ports: [u16; 3]) -> Program {

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 /// Loopback addresses that nginx listens on: each has client ports of its own.
 const ADDRESSES: u8 = 8;
 /// CPU of servers.
-const SERVER: u32 = 0;
+pub const SERVER: u32 = 0;
 /// CPU of what asks them.
-const CLIENT: u32 = 1;
+pub const CLIENT: u32 = 1;
 /// Pause of every connection between two requests, in milliseconds, where the load shall not depend on the server's speed.
 const PAUSE_MS: u32 = 10;
 
@@ -91,7 +91,7 @@ impl Load {
 }
 
 /// As many requests as `connections` of wrk get through in `time`; with `paced`, a request every [`PAUSE_MS`] on each.
-pub fn wrk(group: &Group, port: u16, connections: u32, time: Duration, paced: Option<&Path>) -> Result<Load> {
+pub fn wrk(group: &Group, (port, path): (u16, &str), connections: u32, time: Duration, paced: Option<&Path>) -> Result<Load> {
     let mut command = group.command(CLIENT, &program("wrk")?);
     // It knows whole seconds only.
     command.args(["-t1", &format!("-c{connections}"), &format!("-d{}s", time.as_secs().max(1)), "--timeout", "30s"]);
@@ -100,7 +100,7 @@ pub fn wrk(group: &Group, port: u16, connections: u32, time: Duration, paced: Op
         fs::write(&script, format!("delay = function() return {PAUSE_MS} end\n")).context("cannot write wrk's script")?;
         command.arg("-s").arg(script);
     }
-    let text = child::output(command.arg(format!("http://127.0.0.1:{port}/")))?;
+    let text = child::output(command.arg(format!("http://127.0.0.1:{port}{path}")))?;
     let load = wrk_load(&text).with_context(|| format!("wrk said {text:?}"))?;
     if text.contains("Socket errors") || text.contains("Non-2xx") {
         bail!("wrk met errors: {text}");

@@ -13,8 +13,8 @@ pub(super) fn evidence(evidence: Evidence) -> String {
         Evidence::Connect => "the connection was opened while its thread worked on the request".to_owned(),
         Evidence::Thread => "its thread had read the request, and works on one at a time".to_owned(),
         Evidence::Loop => "its loop had read the request in the same round".to_owned(),
-        Evidence::Unit => "the unit of execution that sent it (task, goroutine, virtual thread) also sent the response".to_owned(),
-        Evidence::Awaiter => "the unit of execution that waited for it (task, goroutine) sent the response".to_owned(),
+        Evidence::Task => "its task, or one that waited for it, sent the response".to_owned(),
+        Evidence::Goroutine => "its goroutine, or one that waited for it, sent the response".to_owned(),
         Evidence::Tunnel => "its process hands bytes on, and had one unfinished request with exactly these".to_owned(),
         Evidence::None(why) => reason(why).to_owned(),
     }
@@ -27,6 +27,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::Handoff => "another thread or task works on whatever caused it",
         Reason::Gap => "part of the evidence was not seen",
         Reason::NoAdapter => "its runtime moves work between threads or rounds in a way that is not understood yet",
+        Reason::Audit => "what is read in its process's memory is not what it was taken for",
         Reason::Conflict => "what was seen before it and after it, or its content, do not agree",
         Reason::Timeout => "the evidence did not come in time",
         Reason::Untrusted => "the request names a trace, but comes from where no header is believed",
