@@ -116,7 +116,9 @@ impl Causality {
     /// Takes a note.
     pub(super) fn take_note(&mut self, mut note: Noted) {
         self.take_round(&mut note);
-        if let Some(process) = self.processes.get_mut(&note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine))) {
+        if let Some(process) =
+            self.processes.get_mut(&note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine)))
+        {
             process.births.note(&note);
         }
         let note = Arc::new(note);
