@@ -124,7 +124,7 @@ pub fn outgoing(context: &SkBuffContext) -> Option<()> {
         let moment = if state.serves() { moment::SEND_RESPONSE } else { moment::SEND_CALL };
         let cookie = state.cookie;
         walk::note(
-            &walk::Event { at, cookie, from: packet.seq, upto: packet.end(), thread: sender, sk: sk as u64, is_write: false },
+            &walk::Event { at, cookie, from: packet.seq, upto: packet.end(), thread: sender, sk: state.address_of(sk), is_write: false },
             moment,
         );
     }

@@ -65,6 +65,8 @@ pub struct Socket {
     pub generation: u32,
     /// What the agent has decided.
     pub verdict: Verdict,
+    /// Its address, see [`Self::address_of`].
+    address: u64,
 }
 
 impl Socket {
@@ -72,6 +74,17 @@ impl Socket {
     #[inline(always)]
     pub fn is(&self, flags: u32) -> bool {
         self.flags & flags != 0
+    }
+
+    /// The socket's address as a number: the verifier takes it for one only when it comes out of a map.
+    #[inline(always)]
+    pub fn address_of(&mut self, sk: *const u8) -> u64 {
+        let address = &raw mut self.address;
+        // SAFETY: a field of this state.
+        unsafe {
+            ptr::write_volatile(address, sk as u64);
+            ptr::read_volatile(address)
+        }
     }
 
     /// Whether reads may wait for the answer.
