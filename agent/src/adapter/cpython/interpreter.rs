@@ -21,7 +21,9 @@ const THREAD_NEXT: u64 = 8;
 /// Threads that are looked at.
 const MAX_THREADS: usize = 256;
 /// How far behind a thread's pointer its own values are: those of `pthread_setspecific` in glibc's `struct pthread`.
-const SPECIFIC: std::ops::Range<u64> = 0x200..0x900;
+const SPECIFIC: std::ops::Range<i32> = 0x200..0x900;
+/// How far behind it its static variables are, where 3.15 keeps the state.
+const STATIC: std::ops::Range<i32> = -0x1000..0;
 
 /// An interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +98,11 @@ impl Interpreter {
             (memory.word(pointer)? == pointer).then_some((*thread, pointer))
         };
         let pointers: Vec<(u64, u64)> = self.threads.iter().filter_map(pointer).collect();
-        let has = |(thread, pointer): &(u64, u64), at: u64| pointer.checked_add(at).and_then(|at| memory.word(at)) == Some(*thread);
-        let found = SPECIFIC.step_by(8).find(|at| !pointers.is_empty() && pointers.iter().all(|pair| has(pair, *at)))?;
-        i32::try_from(found).ok()
+        let has = |(thread, pointer): &(u64, u64), at: i32| memory.word(pointer.wrapping_add_signed(at.into())) == Some(*thread);
+        let everywhere = |at: &i32| !pointers.is_empty() && pointers.iter().all(|pair| has(pair, *at));
+        // While a thread runs Python code, a second variable has the state as well: not for long.
+        let mut own = STATIC.step_by(8).filter(everywhere);
+        SPECIFIC.step_by(8).find(everywhere).or_else(|| own.next().filter(|_| own.next().is_none()))
     }
 }
 
@@ -127,7 +131,8 @@ fn search(memory: &dyn Memory, runtime: u64, dictionary: u64) -> Option<(Objects
         for modules in dictionaries {
             for shapes in Shapes::ALL {
                 let objects = Objects { memory, shapes };
-                if objects.member(modules, "sys", "hexversion").is_some() {
+                // Memory before the interpreter's is not the interpreter.
+                if objects.member(modules, "sys", "hexversion").is_some() && !older_threads(objects, interpreter).is_empty() {
                     return Some((objects, modules, interpreter));
                 }
             }

@@ -11,7 +11,7 @@ use crate::enrich::runtime::Runtime;
 use layout::AsyncioTable;
 use objects::{Entry, Objects};
 use interpreter::{Interpreter, symbol};
-use walks::{Current, Facts, Gather};
+use walks::{Current, Facts, Gather, Running};
 use wirespan_abi::walk::moment;
 
 /// The type that a type was made from.
@@ -69,15 +69,19 @@ fn facts(memory: &dyn Memory, interpreter: &Interpreter, table: Option<AsyncioTa
     let own = |name| symbol(memory, image, name);
     let member = |module, name| objects.member(modules, module, name).ok_or(Refusal::NotYet("asyncio is not loaded"));
     let specific = interpreter.specific(memory).ok_or(Refusal::NotYet("its threads are not found"))?;
-    let none = own("_Py_NoneStruct")?;
     let current = if layout.minor < 14 {
-        let loops = threads.iter().find_map(|thread| running_loop(objects, *thread, layout.thread_dict));
-        let running = loops.ok_or(Refusal::NotYet("no event loop runs"))?;
         let tasks = member("asyncio.tasks", "_current_tasks")?;
         if objects.type_of(tasks) != Some(own("PyDict_Type")?) {
             return Err(Refusal::Unknown("it keeps its current tasks in another way".to_owned()));
         }
-        Current::Dictionary { tasks, key: running.key, index: running.index, none }
+        let running = if layout.minor < 13 {
+            let entries = threads.iter().find_map(|thread| running_loop(objects, *thread, layout.running));
+            let Entry { key, index, .. } = entries.ok_or(Refusal::NotYet("no event loop runs"))?;
+            Running::Named { key, index, none: own("_Py_NoneStruct")? }
+        } else {
+            Running::Word
+        };
+        Current::Dictionary { tasks, running }
     } else {
         Current::Thread(table.ok_or_else(|| Refusal::Unknown("its asyncio does not describe itself".to_owned()))?)
     };
@@ -102,7 +106,8 @@ fn facts(memory: &dyn Memory, interpreter: &Interpreter, table: Option<AsyncioTa
         function: own("PyFunction_Type")?,
         method: own("PyMethod_Type")?,
         integer: own("PyLong_Type")?,
-        partial: objects.member(modules, "_functools", "partial"),
+        // Only `wait_for` up to 3.11 waits by one.
+        partial: objects.member(modules, "_functools", "partial").filter(|_| layout.minor < 12),
         group: objects.member(modules, "asyncio.taskgroups", "TaskGroup"),
         gather: gather(objects, interpreter).map(|code| Gather { code, outer: OUTER }),
         host_task: host_task(objects, modules).unwrap_or(HOST_TASK),
