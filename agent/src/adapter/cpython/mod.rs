@@ -2,6 +2,8 @@
 mod interpreter;
 mod layout;
 mod objects;
+#[cfg(test)]
+mod tests;
 mod walks;
 
 use super::process::{Memory, Process};
@@ -109,7 +111,8 @@ fn facts(memory: &dyn Memory, interpreter: &Interpreter, table: Option<AsyncioTa
         // Only `wait_for` up to 3.11 waits by one.
         partial: objects.member(modules, "_functools", "partial").filter(|_| layout.minor < 12),
         group: objects.member(modules, "asyncio.taskgroups", "TaskGroup"),
-        gather: gather(objects, interpreter).map(|code| Gather { code, outer: OUTER }),
+        // From 3.14 on tasks say who awaits them.
+        gather: gather(objects, interpreter).filter(|_| layout.minor < 14).map(|code| Gather { code, outer: OUTER }),
         host_task: host_task(objects, modules).unwrap_or(HOST_TASK),
         bootstrap: bootstrap[1],
         frames: [bytes[0].zip(bytes[1]).map(|(first, second)| first + second), bytes[2]],

@@ -13,7 +13,7 @@ const MAX_ITEMS: u64 = 1024;
 pub const TYPE: u64 = 8;
 /// `ob_size` of a tuple, and `length` of a text.
 const LENGTH: u64 = 16;
-/// `ob_item` of a tuple.
+/// `ob_item` of a tuple, up to 3.13.
 pub const ITEMS: u64 = 24;
 /// `ma_keys` of a dictionary.
 pub const KEYS: u64 = 32;

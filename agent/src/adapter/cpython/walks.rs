@@ -29,17 +29,18 @@ const CALLBACKS: i32 = 40;
 const SELF: i32 = 24;
 /// `ob_ref` of a cell.
 const REF: i32 = 16;
-/// Where a list keeps its items, a tuple has the first of its own.
-const ITEM: i32 = ITEMS as i32;
+/// `ob_item` of a list.
+const LIST: i32 = 24;
 const KIND: i32 = TYPE as i32;
 const SIZE: i32 = 16;
 /// Cells of a closure that are looked at, from the last on.
 const CELLS: u64 = 4;
-/// Attributes in the order in which the constructor sets them: `TaskGroup._parent_task`, `_WorkItem.future`,
-/// `concurrent.futures.Future._done_callbacks`, and anyio's `TaskGroup.cancel_scope`.
+/// Attributes in the order in which the constructor sets them, from 3.14 on in that of their names: `TaskGroup._parent_task`,
+/// `_WorkItem.future`, `concurrent.futures.Future._done_callbacks`, and anyio's `TaskGroup.cancel_scope`.
 const PARENT_TASK: i32 = 4;
 const WORK_FUTURE: i32 = 0;
 const DONE_CALLBACKS: i32 = 5;
+const DONE_CALLBACKS_3_14: i32 = 1;
 const CANCEL_SCOPE: i32 = 0;
 /// Local variables of `WorkerThread.run` in anyio and of `concurrent.futures.thread._worker`: what the result goes to, and what is done.
 const FUTURE: i32 = 5;
@@ -262,6 +263,7 @@ impl<'a> Writer<'a> {
     /// Who waits for the task or future: another task, or a future that its callback completes.
     fn awaiter(&mut self) {
         let Self { unit, awaiter, callback, next, end, .. } = *self;
+        let item = self.item();
         let [callbacks, other, function, method, partial, scan, cells] = std::array::from_fn(|_| self.walk.place());
         self.walk.here(awaiter);
         if let Current::Thread(table) = self.facts.current {
@@ -291,22 +293,22 @@ impl<'a> Writer<'a> {
         self.walk.here(function);
         if let Some(gather) = self.facts.gather {
             self.walk.load(A, CALLBACK, self.facts.layout.code).if_unequal(A, gather.code, scan);
-            self.walk.load(A, CALLBACK, self.facts.layout.closure).load(A, A, ITEM + 8 * gather.outer).load(TASK, A, REF).jump(awaiter);
+            self.walk.load(A, CALLBACK, self.facts.layout.closure).load(A, A, item + 8 * gather.outer).load(TASK, A, REF).jump(awaiter);
         }
         self.walk.here(scan);
         self.walk.load(A, CALLBACK, self.facts.layout.closure).load(B, A, SIZE).step(op::SHL, B, B, 0, 3).step(op::SUM, A, B, 0, 0);
         self.walk.set(B, CELLS);
         self.walk.here(cells);
-        self.walk.load(TASK, A, ITEM - 8).load(TASK, TASK, REF).load(C, TASK, KIND);
+        self.walk.load(TASK, A, item - 8).load(TASK, TASK, REF).load(C, TASK, KIND);
         self.walk.if_equal(C, self.facts.future, awaiter).if_equal(C, self.facts.gathering, awaiter);
         self.walk.add(A, A, -8).jump_step(op::LOOP, B, ZERO, u64::MAX, cells);
         // Or the group of anyio that the task belongs to, whose scope knows the task that waits at its end.
-        self.walk.load(A, CALLBACK, self.facts.layout.closure).load(A, A, ITEM).load(A, A, REF);
+        self.walk.load(A, CALLBACK, self.facts.layout.closure).load(A, A, item).load(A, A, REF);
         self.attribute(A, A, CANCEL_SCOPE);
         self.walk.load(TASK, A, self.facts.host_task).load(B, TASK, KIND).if_equal(B, self.facts.task, unit);
         self.walk.here(next);
         self.walk.if_equal(FURTHER, 0, end).load(A, FURTHER, CALLBACKS).set(FURTHER, 0);
-        self.walk.load(A, A, ITEM).load(A, A, 0).load(CALLBACK, A, ITEM).jump(callback);
+        self.walk.load(A, A, LIST).load(A, A, 0).load(CALLBACK, A, item).jump(callback);
 
         self.walk.here(method);
         if let Some(kind) = self.facts.group {
@@ -316,11 +318,16 @@ impl<'a> Writer<'a> {
         }
         self.walk.here(partial);
         if self.facts.partial.is_some() {
-            self.walk.load(A, CALLBACK, SELF).load(TASK, A, ITEM).jump(awaiter);
+            self.walk.load(A, CALLBACK, SELF).load(TASK, A, item).jump(awaiter);
         }
     }
 
-    /// a = the attribute of the object at b that its constructor sets after `index` others.
+    /// Where a tuple has its first item: from 3.14 on behind its hash.
+    fn item(&self) -> i32 {
+        if self.facts.layout.minor < 14 { ITEMS as i32 } else { ITEMS as i32 + 8 }
+    }
+
+    /// a = the attribute of the object at b that is kept after `index` others.
     fn attribute(&mut self, a: Cell, b: Cell, index: i32) {
         match self.facts.layout.minor {
             ..11 => self.walk.load(a, b, 16).load(a, a, 40).load(a, a, 8 * index),
@@ -353,11 +360,12 @@ impl<'a> Writer<'a> {
         }
         self.untagged(TASK);
         self.walk.load(A, TASK, KIND).if_equal(A, self.facts.future, self.awaiter);
-        self.walk.load(A, C, locals + 8 * if minor < 14 { WORK } else { WORK_3_14 });
+        let (work, callbacks) = if minor < 14 { (WORK, DONE_CALLBACKS) } else { (WORK_3_14, DONE_CALLBACKS_3_14) };
+        self.walk.load(A, C, locals + 8 * work);
         self.untagged(A);
         self.attribute(A, A, WORK_FUTURE);
-        self.attribute(A, A, DONE_CALLBACKS);
-        self.walk.load(A, A, ITEM).load(CALLBACK, A, 0).jump(self.callback);
+        self.attribute(A, A, callbacks);
+        self.walk.load(A, A, LIST).load(CALLBACK, A, 0).jump(self.callback);
     }
 
     /// From 3.14 on the last bits of a variable say how it is counted.
