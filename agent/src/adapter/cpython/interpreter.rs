@@ -13,7 +13,8 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 const MAX_FILES: usize = 8;
 /// How much of `_PyRuntime` may lie before its list of interpreters, up to 3.12.
 const RUNTIME: usize = 1024;
-/// How much of an interpreter's state may lie before its modules and its threads, up to 3.12.
+/// How much of an interpreter's state may lie before its threads, and before its modules, up to 3.12.
+const THREADS: usize = 512;
 const INTERPRETER: usize = 96 << 10;
 /// `interp` in a thread's state, and `next`, up to 3.12.
 const THREAD_INTERPRETER: u64 = 16;
@@ -126,13 +127,17 @@ fn search(memory: &dyn Memory, runtime: u64, dictionary: u64) -> Option<(Objects
             continue;
         }
         seen.push(interpreter);
+        // Memory before the interpreter's is not the interpreter.
+        let [shapes, _, _] = Shapes::ALL;
+        if older_threads(Objects { memory, shapes }, interpreter).is_empty() {
+            continue;
+        }
         let dictionaries =
             words(memory, interpreter, INTERPRETER).filter(|word| memory.word(word.saturating_add(8)) == Some(dictionary) && word % 8 == 0);
         for modules in dictionaries {
             for shapes in Shapes::ALL {
                 let objects = Objects { memory, shapes };
-                // Memory before the interpreter's is not the interpreter.
-                if objects.member(modules, "sys", "hexversion").is_some() && !older_threads(objects, interpreter).is_empty() {
+                if objects.member(modules, "sys", "hexversion").is_some() {
                     return Some((objects, modules, interpreter));
                 }
             }
@@ -144,13 +149,13 @@ fn search(memory: &dyn Memory, runtime: u64, dictionary: u64) -> Option<(Objects
 /// The threads of an interpreter that says nothing of itself: the first word in its state that leads to one of its own threads.
 fn older_threads(objects: Objects<'_>, interpreter: u64) -> Vec<u64> {
     let is_thread = |word: &u64| objects.word(*word, THREAD_INTERPRETER) == Some(interpreter) && objects.word(*word, 0) == Some(0);
-    let first = words(objects.memory, interpreter, INTERPRETER).find(|word| word % 8 == 0 && is_thread(word));
+    let first = words(objects.memory, interpreter, THREADS).find(|word| word % 8 == 0 && is_thread(word));
     chain(first, |thread| objects.word(thread, THREAD_NEXT))
 }
 
 /// The words at `address`, as many as there are up to `length` bytes.
 fn words(memory: &dyn Memory, address: u64, length: usize) -> impl Iterator<Item = u64> {
-    const PIECE: usize = 1024;
+    const PIECE: usize = 512;
     let pieces = (0..length.div_ceil(PIECE)).map_while(move |piece| memory.bytes(address.checked_add((piece * PIECE) as u64)?, PIECE));
     pieces.flat_map(|piece| {
         piece.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).collect::<Vec<_>>()

@@ -22,7 +22,7 @@ const MODULE_DICT: u64 = 16;
 /// `tp_dict` of a type.
 const TYPE_DICT: u64 = 264;
 /// The first digit of an integer.
-const DIGIT: u64 = 24;
+pub const DIGIT: u64 = 24;
 
 /// How some objects look in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Writes the walks: which task runs in this thread, or on whose behalf it works, and who waits for that task.
 //!
-//! A unit is a task: its address and the last digits of the number in its name, because addresses are used again. Names are numbers until
-//! somebody asks for them (from 3.12 on), so both forms give the same unit.
+//! A unit is a task: its address and the number in its name, because addresses are used again. From 3.12 on names are numbers until
+//! somebody asks for them, and both forms give the same unit.
 use super::super::assembler::{Assembler, Cell, Place};
 use super::layout::{AsyncioTable, Layout};
-use super::objects::{ITEMS, KEYS, Shapes, TYPE};
+use super::objects::{DIGIT, ITEMS, KEYS, Shapes, TYPE};
 use wirespan_abi::walk::{Walk, cell, op};
 
 /// The state of the thread.
@@ -19,6 +19,7 @@ const FURTHER: Cell = 7;
 const A: Cell = 8;
 const B: Cell = 9;
 const C: Cell = 10;
+const D: Cell = 11;
 /// Never written.
 const ZERO: Cell = 15;
 
@@ -33,8 +34,6 @@ const REF: i32 = 16;
 const LIST: i32 = 24;
 const KIND: i32 = TYPE as i32;
 const SIZE: i32 = 16;
-/// Cells of a closure that are looked at, from the last on.
-const CELLS: u64 = 4;
 /// Attributes in the order in which the constructor sets them, from 3.14 on in that of their names: `TaskGroup._parent_task`,
 /// `_WorkItem.future`, `concurrent.futures.Future._done_callbacks`, and anyio's `TaskGroup.cancel_scope`.
 const PARENT_TASK: i32 = 4;
@@ -51,14 +50,11 @@ const FIRST_FRAME: i32 = 32;
 /// In a frame up to 3.10: who called it, and its code.
 const BACK: i32 = 24;
 const CODE: i32 = 32;
-/// Numbers of tasks are taken modulo this.
-const MODULO: u64 = 10_000;
-/// Below, a number does not count: its text does not fill the four last characters.
-const FEW: u64 = 1000;
-/// `Task-` and four digits.
-const NAME: u64 = 9;
-/// n / [`MODULO`] = n * this >> 45, for n of 30 bits.
-const RECIPROCAL: u64 = (1 << 45) / MODULO + 1;
+/// `Task-`, and how many digits may follow.
+const PREFIX: u64 = 5;
+const DIGITS: u64 = 7;
+/// Spreads the four characters of a number over the bits above an address; odd.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Bits of an address.
 const ADDRESS: u64 = 48;
 
@@ -227,28 +223,30 @@ impl<'a> Writer<'a> {
         self.walk.step(op::SUM, a, b, 0, 0);
     }
 
-    /// Emits the task, if it is one: its address, and above it the last digits of its number.
+    /// Emits the task, if it is one: its address, and with it what its name ends with, which is another one for each task.
     fn unit(&mut self) {
         self.walk.here(self.unit);
-        let [text, emit, plain] = std::array::from_fn(|_| self.walk.place());
         self.walk.load(A, TASK, KIND).if_unequal(A, self.facts.task, self.end);
         self.walk.load(A, TASK, self.task_name());
-        if self.facts.layout.minor >= 12 {
-            self.walk.load(B, A, KIND).if_unequal(B, self.facts.integer, text);
-            self.walk.step(op::LOAD_4, A, A, 24, 0).jump_step(op::IF_BELOW, A, 0, FEW, plain);
-            self.walk.step(op::MUL, B, A, 0, RECIPROCAL).step(op::SHR, B, B, 0, 45);
-            self.walk.step(op::MUL, B, B, 0, MODULO.wrapping_neg()).step(op::SUM, A, B, 0, 0).jump(emit);
+        let text = self.facts.shapes.text as i32;
+        if self.facts.layout.minor < 12 {
+            self.walk.load(B, A, SIZE).step(op::SUM, A, B, 0, 0).step(op::LOAD_4, A, A, text - 4, 0);
+            self.walk.step(op::MUL, A, A, 0, SPREAD).step(op::AND, A, A, 0, !0 << ADDRESS).step(op::SUM, A, TASK, 0, 0).emit(A);
+            return;
         }
-        self.walk.here(text);
-        self.walk.load(B, A, SIZE).jump_step(op::IF_BELOW, B, 0, NAME, plain);
-        // The last four characters, all digits: two and two, then all of them.
-        self.walk.step(op::SUM, A, B, 0, 0).step(op::LOAD_4, A, A, self.facts.shapes.text as i32 - 4, 0);
-        self.walk.add(A, A, -0x3030_3030).step(op::MUL, B, A, 0, 10).step(op::SHR, A, A, 0, 8);
-        self.walk.step(op::SUM, A, B, 0, 0).step(op::AND, A, A, 0, 0x00ff_00ff);
-        self.walk.step(op::MUL, B, A, 0, 100).step(op::SHR, A, A, 0, 16);
-        self.walk.step(op::SUM, A, B, 0, 0).jump(emit);
+        let [named, plain, number, digit, emit] = std::array::from_fn(|_| self.walk.place());
+        self.walk.load(B, A, KIND).if_unequal(B, self.facts.integer, named).step(op::LOAD_4, A, A, DIGIT as i32, 0).jump(emit);
+        self.walk.here(named);
+        self.walk.load(B, A, SIZE).jump_step(op::IF_BELOW, B, 0, PREFIX + 1, plain);
+        self.walk.jump_step(op::IF_BELOW, B, 0, PREFIX + DIGITS + 1, number);
         self.walk.here(plain);
-        self.walk.set(A, 0);
+        self.walk.set(A, 0).jump(emit);
+        self.walk.here(number);
+        self.walk.add(B, B, -PREFIX.cast_signed()).set(C, 0);
+        self.walk.here(digit);
+        self.walk.step(op::LOAD_1, D, A, text + PREFIX as i32, 0).add(D, D, -i64::from(b'0')).step(op::MUL, C, C, 0, 10);
+        self.walk.step(op::SUM, C, D, 0, 0).add(A, A, 1).jump_step(op::LOOP, B, ZERO, u64::MAX, digit);
+        self.walk.add(A, C, 0);
         self.walk.here(emit);
         self.walk.step(op::SHL, A, A, 0, ADDRESS).step(op::SUM, A, TASK, 0, 0).emit(A);
     }
@@ -296,8 +294,8 @@ impl<'a> Writer<'a> {
             self.walk.load(A, CALLBACK, self.facts.layout.closure).load(A, A, item + 8 * gather.outer).load(TASK, A, REF).jump(awaiter);
         }
         self.walk.here(scan);
-        self.walk.load(A, CALLBACK, self.facts.layout.closure).load(B, A, SIZE).step(op::SHL, B, B, 0, 3).step(op::SUM, A, B, 0, 0);
-        self.walk.set(B, CELLS);
+        self.walk.load(A, CALLBACK, self.facts.layout.closure).load(B, A, SIZE).if_equal(B, 0, next);
+        self.walk.step(op::SHL, C, B, 0, 3).step(op::SUM, A, C, 0, 0);
         self.walk.here(cells);
         self.walk.load(TASK, A, item - 8).load(TASK, TASK, REF).load(C, TASK, KIND);
         self.walk.if_equal(C, self.facts.future, awaiter).if_equal(C, self.facts.gathering, awaiter);
