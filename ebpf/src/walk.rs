@@ -3,6 +3,7 @@
 //! Only reads, and only of the process that is current. Memory that is not there is zero; no walk takes more than [`MAX_TAKEN`] steps.
 use crate::{
     kernel::{now, user_pointers},
+    offsets::legacy,
     ring::{self, count},
 };
 use aya_ebpf::{
@@ -16,7 +17,7 @@ use aya_ebpf::{
 };
 use core::{ffi::c_void, hint::black_box, ptr};
 use wirespan_abi::{
-    Head, Note, Thread, counter, kind,
+    Head, Note, Thread, counter, flag, kind,
     walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, STEPS, WALKED, WINDOW, Walk, key, moment, op},
 };
 
@@ -37,6 +38,8 @@ pub struct Event {
     pub upto: u32,
     pub thread: Thread,
     pub sk: u64,
+    /// The bytes are those of one write.
+    pub is_write: bool,
 }
 
 /// A note in the ring, then room for a copy of memory.
@@ -46,10 +49,11 @@ struct Record<const N: usize> {
     window: [u8; N],
 }
 
-/// Whether the agent asked for this process's memory.
+/// Whether the agent asked for this process's memory. Never where the kernel is so old that its verifier gives up over a walk: Linux 5.10
+/// sees more than the million steps that it allows itself.
 #[inline(always)]
 pub fn is_walked(pid: u32) -> bool {
-    WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
+    !legacy() && WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
 }
 
 /// Walks, if this process has a walk for the moment, and tells what it left. A function of its own, for the stack's sake.
@@ -75,11 +79,12 @@ fn walked<const N: usize>(event: &Event, moment: u32, walk: &Walk) {
         return;
     }
     let (thread_pointer, stack_pointer) = user_pointers();
-    let Event { at, cookie, from, upto, thread, sk } = *event;
+    let Event { at, cookie, from, upto, thread, sk, is_write } = *event;
     // SAFETY: the reservation has the record's size and alignment, and nobody else sees it before it is submitted.
     unsafe {
         let note = &raw mut (*record).note;
-        let head = Head { at, cookie, kind: kind::NOTE, flags: 0, tcp_flags: 0, reserved: 0, len: 0 };
+        let head =
+            Head { at, cookie, kind: kind::NOTE, flags: if is_write { flag::IN_CALL } else { 0 }, tcp_flags: 0, reserved: 0, len: 0 };
         ptr::write(&raw mut (*note).head, head);
         (*note).from = from;
         (*note).upto = upto;

@@ -1,7 +1,7 @@
 //! Finds the interpreter of a process, its version, its modules and the states of its threads, from the symbols that every build exports.
+use super::super::Refusal;
 use super::super::exported;
 use super::super::process::{Memory, Process};
-use super::super::Refusal;
 use super::layout::{Layout, Table, minor};
 use super::objects::{Objects, Shapes};
 use object::Endianness;
@@ -157,9 +157,7 @@ fn older_threads(objects: Objects<'_>, interpreter: u64) -> Vec<u64> {
 fn words(memory: &dyn Memory, address: u64, length: usize) -> impl Iterator<Item = u64> {
     const PIECE: usize = 512;
     let pieces = (0..length.div_ceil(PIECE)).map_while(move |piece| memory.bytes(address.checked_add((piece * PIECE) as u64)?, PIECE));
-    pieces.flat_map(|piece| {
-        piece.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).collect::<Vec<_>>()
-    })
+    pieces.flat_map(|piece| piece.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).collect::<Vec<_>>())
 }
 
 /// The address of the section of this name in the image that begins at `image`: sections are only in its file.

@@ -10,9 +10,9 @@ use super::process::{Memory, Process};
 use super::{Adapter, Refusal, Study};
 use crate::causality::manner::{Manner, Unit};
 use crate::enrich::runtime::Runtime;
+use interpreter::{Interpreter, symbol};
 use layout::AsyncioTable;
 use objects::{Entry, Objects};
-use interpreter::{Interpreter, symbol};
 use walks::{Current, Facts, Gather, Running};
 use wirespan_abi::walk::moment;
 

@@ -94,7 +94,13 @@ impl Objects<'_> {
         let (index_bytes, size) = if self.shapes.new_dicts {
             (1_u64.checked_shl((head >> 8) as u32 & 0xff)?, if (head >> 16) & 0xff == 0 { 24 } else { 16 })
         } else {
-            let width = if head <= 0xff { 1 } else if head <= 0xffff { 2 } else { 4 };
+            let width = if head <= 0xff {
+                1
+            } else if head <= 0xffff {
+                2
+            } else {
+                4
+            };
             (head.checked_mul(width)?, 24)
         };
         let first = keys.checked_add(indices)?.checked_add(index_bytes)?;
