@@ -21,6 +21,16 @@ const BASE: u64 = 256;
 /// Where a slot's place in its instances is, behind its descriptor's definition.
 const DEFINITION: u64 = 40;
 const OFFSET: u64 = 16;
+/// `tp_name` of a type.
+const TYPE_NAME: u64 = 24;
+/// The type of a task's wake-up in 3.9, and where one has its task.
+const WAKE_UP: &str = "TaskWakeupMethWrapper";
+const WOKEN_3_9: i32 = 16;
+/// `m_self` of a builtin, which it is in the others.
+const WOKEN: i32 = 24;
+/// How much of the data of `_asyncio` is looked at: it has some 5 KiB.
+const DATA_MAPPINGS: usize = 4;
+const DATA_WORDS: usize = 4096;
 /// The cell of `gather`'s inner function that holds what the caller waits for: its names are sorted.
 const OUTER: i32 = 3;
 /// Where `CancelScope._host_task` of anyio 4 is, as long as its module is not loaded.
@@ -42,7 +52,11 @@ impl Adapter for CPython {
     fn study(&self, process: &Process) -> Result<Study, Refusal> {
         let interpreter = Interpreter::find(process)?;
         let table = asyncio_table(process, &interpreter);
-        let facts = facts(process, &interpreter, table)?;
+        let mut facts = facts(process, &interpreter, table)?;
+        if interpreter.layout.minor < 10 {
+            let wake_up = wake_up(process).ok_or(Refusal::Unknown("its asyncio wakes tasks in another way".to_owned()))?;
+            (facts.builtin, facts.woken) = (wake_up, WOKEN_3_9);
+        }
         let (call, response) = walks::assemble(&facts).ok_or_else(|| Refusal::Unknown("its walk is too long".to_owned()))?;
         let mut walks = [const { None }; moment::COUNT as usize];
         for (moment, walk) in [(moment::SEND_CALL, call), (moment::SEND_RESPONSE, response)] {
@@ -62,6 +76,15 @@ fn asyncio_table(process: &Process, interpreter: &Interpreter) -> Option<Asyncio
     let library = process.module(|path| path.rsplit('/').next().is_some_and(|name| name.starts_with("_asyncio.")));
     let image = library.map_or(interpreter.image, |library| library.range.start);
     AsyncioTable::read(process, interpreter::section(process, image, b".AsyncioDebug")?)
+}
+
+/// The type of a task's wake-up in 3.9, which nothing exports: it is known by its name.
+fn wake_up(process: &Process) -> Option<u64> {
+    let is_library = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with("_asyncio."));
+    let data = process.maps().iter().filter(|mapping| mapping.writable && is_library(&mapping.path)).take(DATA_MAPPINGS);
+    let words = data.flat_map(|mapping| (mapping.range.start..mapping.range.end).step_by(8).take(DATA_WORDS));
+    let named = |at: &u64| process.text(process.word(*at)?, WAKE_UP.len() + 1).filter(|name| name == WAKE_UP);
+    words.filter(|at| named(at).is_some()).find_map(|at| at.checked_sub(TYPE_NAME))
 }
 
 /// Everything that the walks need to know.
@@ -105,6 +128,7 @@ fn facts(memory: &dyn Memory, interpreter: &Interpreter, table: Option<AsyncioTa
         future,
         gathering,
         builtin: own("PyCFunction_Type")?,
+        woken: WOKEN,
         function: own("PyFunction_Type")?,
         method: own("PyMethod_Type")?,
         integer: own("PyLong_Type")?,

@@ -133,6 +133,7 @@ fn made_up() -> Facts {
         future: FUTURE,
         gathering: 0x1000_3000,
         builtin: 0x1000_4000,
+        woken: 24,
         function: 0x1000_5000,
         method: 0x1000_6000,
         integer: INTEGER,

@@ -26,7 +26,7 @@ const ZERO: Cell = 15;
 /// `fut_loop`, `fut_callback0` and `fut_callbacks` of a task or future: the same in all versions.
 const CALLBACK_0: i32 = 24;
 const CALLBACKS: i32 = 40;
-/// `m_self` of a builtin, `im_self` of a method, `args` of a partial.
+/// `im_self` of a method, `args` of a partial.
 const SELF: i32 = 24;
 /// `ob_ref` of a cell.
 const REF: i32 = 16;
@@ -98,6 +98,8 @@ pub struct Facts {
     pub future: u64,
     pub gathering: u64,
     pub builtin: u64,
+    /// Where a wake-up, a builtin, has its task.
+    pub woken: i32,
     pub function: u64,
     pub method: u64,
     pub integer: u64,
@@ -274,7 +276,7 @@ impl<'a> Writer<'a> {
         self.walk.here(callback);
         // A task that waits has given its own wake-up.
         self.walk.load(A, CALLBACK, KIND).if_unequal(A, self.facts.builtin, other);
-        self.walk.load(A, CALLBACK, SELF).load(B, A, KIND).if_unequal(B, self.facts.task, next);
+        self.walk.load(A, CALLBACK, self.facts.woken).load(B, A, KIND).if_unequal(B, self.facts.task, next);
         self.walk.add(TASK, A, 0).jump(unit);
 
         self.walk.here(other);
