@@ -1,4 +1,4 @@
-//! Where the fields of CPython's structures are, by version.
+//! Where the fields of `CPython`'s structures are, by version.
 //!
 //! From 3.13 on an interpreter says most of it itself: `_PyRuntime` begins with a table of offsets for debuggers, from 3.14 on
 //! `_asyncio` has one too. What they leave out, and the older versions, are in a table here, measured on real builds.

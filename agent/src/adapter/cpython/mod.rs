@@ -36,7 +36,7 @@ const OUTER: i32 = 3;
 /// Where `CancelScope._host_task` of anyio 4 is, as long as its module is not loaded.
 const HOST_TASK: i32 = 88;
 
-/// CPython with asyncio.
+/// `CPython` with asyncio.
 #[derive(Debug)]
 pub struct CPython;
 

@@ -1,4 +1,4 @@
-//! Reads objects of a CPython interpreter in the memory of its process: texts, dictionaries, modules, types, functions.
+//! Reads objects of a `CPython` interpreter in the memory of its process: texts, dictionaries, modules, types, functions.
 //!
 //! Two shapes changed over the versions: dictionaries with 3.11, texts with 3.12 (`dictobject.c`, `unicodeobject.h`). Everything is a
 //! bounded number of reads, whatever the memory says.
@@ -92,7 +92,8 @@ impl Objects<'_> {
         let count = self.word(keys, count)?.min(MAX_ENTRIES);
         // The new ones say two logarithms and a kind; the old ones how many indices there are, which are as wide as their number needs.
         let (index_bytes, size) = if self.shapes.new_dicts {
-            (1_u64.checked_shl((head >> 8) as u32 & 0xff)?, if (head >> 16) & 0xff == 0 { 24 } else { 16 })
+            let [_, indices, kind, ..] = head.to_le_bytes();
+            (1_u64.checked_shl(indices.into())?, if kind == 0 { 24 } else { 16 })
         } else {
             let width = if head <= 0xff {
                 1
