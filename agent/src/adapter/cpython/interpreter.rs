@@ -13,7 +13,8 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 const MAX_FILES: usize = 8;
 /// How much of `_PyRuntime` may lie before its list of interpreters, up to 3.12.
 const RUNTIME: usize = 1024;
-/// How much of an interpreter's state may lie before its modules and its threads, up to 3.12.
+/// How much of an interpreter's state may lie before its threads, and before its modules, up to 3.12.
+const THREADS: usize = 512;
 const INTERPRETER: usize = 96 << 10;
 /// `interp` in a thread's state, and `next`, up to 3.12.
 const THREAD_INTERPRETER: u64 = 16;
@@ -21,7 +22,9 @@ const THREAD_NEXT: u64 = 8;
 /// Threads that are looked at.
 const MAX_THREADS: usize = 256;
 /// How far behind a thread's pointer its own values are: those of `pthread_setspecific` in glibc's `struct pthread`.
-const SPECIFIC: std::ops::Range<u64> = 0x200..0x900;
+const SPECIFIC: std::ops::Range<i32> = 0x200..0x900;
+/// How far behind it its static variables are, where 3.15 keeps the state.
+const STATIC: std::ops::Range<i32> = -0x1000..0;
 
 /// An interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +99,11 @@ impl Interpreter {
             (memory.word(pointer)? == pointer).then_some((*thread, pointer))
         };
         let pointers: Vec<(u64, u64)> = self.threads.iter().filter_map(pointer).collect();
-        let has = |(thread, pointer): &(u64, u64), at: u64| pointer.checked_add(at).and_then(|at| memory.word(at)) == Some(*thread);
-        let found = SPECIFIC.step_by(8).find(|at| !pointers.is_empty() && pointers.iter().all(|pair| has(pair, *at)))?;
-        i32::try_from(found).ok()
+        let has = |(thread, pointer): &(u64, u64), at: i32| memory.word(pointer.wrapping_add_signed(at.into())) == Some(*thread);
+        let everywhere = |at: &i32| !pointers.is_empty() && pointers.iter().all(|pair| has(pair, *at));
+        // While a thread runs Python code, a second variable has the state as well: not for long.
+        let mut own = STATIC.step_by(8).filter(everywhere);
+        SPECIFIC.step_by(8).find(everywhere).or_else(|| own.next().filter(|_| own.next().is_none()))
     }
 }
 
@@ -122,6 +127,11 @@ fn search(memory: &dyn Memory, runtime: u64, dictionary: u64) -> Option<(Objects
             continue;
         }
         seen.push(interpreter);
+        // Memory before the interpreter's is not the interpreter.
+        let [shapes, _, _] = Shapes::ALL;
+        if older_threads(Objects { memory, shapes }, interpreter).is_empty() {
+            continue;
+        }
         let dictionaries =
             words(memory, interpreter, INTERPRETER).filter(|word| memory.word(word.saturating_add(8)) == Some(dictionary) && word % 8 == 0);
         for modules in dictionaries {
@@ -139,13 +149,13 @@ fn search(memory: &dyn Memory, runtime: u64, dictionary: u64) -> Option<(Objects
 /// The threads of an interpreter that says nothing of itself: the first word in its state that leads to one of its own threads.
 fn older_threads(objects: Objects<'_>, interpreter: u64) -> Vec<u64> {
     let is_thread = |word: &u64| objects.word(*word, THREAD_INTERPRETER) == Some(interpreter) && objects.word(*word, 0) == Some(0);
-    let first = words(objects.memory, interpreter, INTERPRETER).find(|word| word % 8 == 0 && is_thread(word));
+    let first = words(objects.memory, interpreter, THREADS).find(|word| word % 8 == 0 && is_thread(word));
     chain(first, |thread| objects.word(thread, THREAD_NEXT))
 }
 
 /// The words at `address`, as many as there are up to `length` bytes.
 fn words(memory: &dyn Memory, address: u64, length: usize) -> impl Iterator<Item = u64> {
-    const PIECE: usize = 1024;
+    const PIECE: usize = 512;
     let pieces = (0..length.div_ceil(PIECE)).map_while(move |piece| memory.bytes(address.checked_add((piece * PIECE) as u64)?, PIECE));
     pieces.flat_map(|piece| piece.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).collect::<Vec<_>>())
 }

@@ -1,4 +1,4 @@
-//! Where the fields of CPython's structures are, by version.
+//! Where the fields of `CPython`'s structures are, by version.
 //!
 //! From 3.13 on an interpreter says most of it itself: `_PyRuntime` begins with a table of offsets for debuggers, from 3.14 on
 //! `_asyncio` has one too. What they leave out, and the older versions, are in a table here, measured on real builds.
@@ -16,8 +16,8 @@ const MAX_OFFSET: u64 = 1 << 20;
 pub struct Layout {
     /// The version: 3.`minor`.
     pub minor: u32,
-    /// In a thread's state: its dictionary, up to 3.13.
-    pub thread_dict: i32,
+    /// In a thread's state: its dictionary up to 3.12, in 3.13 its running loop.
+    pub running: i32,
     /// In a thread's state: its number, which is its thread pointer.
     pub thread_id: i32,
     /// In a thread's state: the newest piece of its stack of frames, or up to 3.10 its innermost frame.
@@ -42,7 +42,7 @@ const LAYOUTS: [Layout; 7] = [
     layout(10, [152, 176, 24, 352], [48, 72], 168, [56, 112]),
     layout(11, [128, 152, 296, 72], [48, 72], 144, [24, 120]),
     layout(12, [112, 136, 232, 72], [48, 72], 144, [24, 120]),
-    layout(13, [128, 0, 0, 0], [48, 72], 128, [24, 120]),
+    layout(13, [0, 0, 0, 0], [48, 72], 128, [24, 120]),
     layout(14, [0, 0, 0, 0], [48, 72], 0, [24, 120]),
     layout(15, [0, 0, 0, 0], [48, 72], 0, [24, 120]),
 ];
@@ -50,7 +50,7 @@ const LAYOUTS: [Layout; 7] = [
 const fn layout(minor: u32, thread: [i32; 4], function: [i32; 2], task_name: i32, code: [u64; 2]) -> Layout {
     Layout {
         minor,
-        thread_dict: thread[0],
+        running: thread[0],
         thread_id: thread[1],
         frames: thread[2],
         locals: thread[3],
@@ -77,6 +77,7 @@ pub struct Table {
     pub modules: u64,
     /// In a thread's state: the next one.
     pub next: u64,
+    thread_size: u64,
     thread_id: u64,
     chunk: u64,
     locals: u64,
@@ -90,10 +91,10 @@ impl Table {
         let word = |at: usize| words.get(at).copied();
         let version = u32::try_from(word(1)?).ok()?;
         // Which word of the table (`pycore_debug_offsets.h`) says what.
-        let [modules, next, thread_id, chunk, locals] = match (word(0)? == COOKIE, minor(version)) {
-            (true, 13) => [11, 21, 24, 26, 32],
-            (true, 14) => [12, 24, 27, 29, 35],
-            (true, 15) => [12, 24, 30, 32, 43],
+        let [modules, thread_size, next, thread_id, chunk, locals] = match (word(0)? == COOKIE, minor(version)) {
+            (true, 13) => [11, 19, 21, 24, 26, 32],
+            (true, 14) => [12, 22, 24, 27, 29, 35],
+            (true, 15) => [12, 22, 24, 30, 32, 43],
             _ => return None,
         };
         let offset = |at: usize| word(at).filter(|offset| *offset < MAX_OFFSET);
@@ -104,6 +105,7 @@ impl Table {
             threads: offset(9)?,
             modules: offset(modules)?,
             next: offset(next)?,
+            thread_size: offset(thread_size)?,
             thread_id: offset(thread_id)?,
             chunk: offset(chunk)?,
             locals: offset(locals)?,
@@ -123,6 +125,8 @@ impl Layout {
     pub fn of(minor: u32, table: Option<&Table>) -> Option<Self> {
         let mut layout = LAYOUTS.into_iter().find(|layout| layout.minor == minor)?;
         if let Some(table) = table {
+            // In 3.13 the first thing behind what is public.
+            layout.running = i32::try_from(table.thread_size).ok()?;
             layout.thread_id = i32::try_from(table.thread_id).ok()?;
             layout.frames = i32::try_from(table.chunk).ok()?;
             layout.locals = i32::try_from(table.locals).ok()?;

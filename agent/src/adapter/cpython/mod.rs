@@ -2,6 +2,8 @@
 mod interpreter;
 mod layout;
 mod objects;
+#[cfg(test)]
+mod tests;
 mod walks;
 
 use super::process::{Memory, Process};
@@ -11,7 +13,7 @@ use crate::enrich::runtime::Runtime;
 use interpreter::{Interpreter, symbol};
 use layout::AsyncioTable;
 use objects::{Entry, Objects};
-use walks::{Current, Facts, Gather};
+use walks::{Current, Facts, Gather, Running};
 use wirespan_abi::walk::moment;
 
 /// The type that a type was made from.
@@ -19,12 +21,22 @@ const BASE: u64 = 256;
 /// Where a slot's place in its instances is, behind its descriptor's definition.
 const DEFINITION: u64 = 40;
 const OFFSET: u64 = 16;
+/// `tp_name` of a type.
+const TYPE_NAME: u64 = 24;
+/// The type of a task's wake-up in 3.9, and where one has its task.
+const WAKE_UP: &str = "TaskWakeupMethWrapper";
+const WOKEN_3_9: i32 = 16;
+/// `m_self` of a builtin, which it is in the others.
+const WOKEN: i32 = 24;
+/// How much of the data of `_asyncio` is looked at: it has some 5 KiB.
+const DATA_MAPPINGS: usize = 4;
+const DATA_WORDS: usize = 4096;
 /// The cell of `gather`'s inner function that holds what the caller waits for: its names are sorted.
 const OUTER: i32 = 3;
 /// Where `CancelScope._host_task` of anyio 4 is, as long as its module is not loaded.
 const HOST_TASK: i32 = 88;
 
-/// CPython with asyncio.
+/// `CPython` with asyncio.
 #[derive(Debug)]
 pub struct CPython;
 
@@ -40,7 +52,11 @@ impl Adapter for CPython {
     fn study(&self, process: &Process) -> Result<Study, Refusal> {
         let interpreter = Interpreter::find(process)?;
         let table = asyncio_table(process, &interpreter);
-        let facts = facts(process, &interpreter, table)?;
+        let mut facts = facts(process, &interpreter, table)?;
+        if interpreter.layout.minor < 10 {
+            let wake_up = wake_up(process).ok_or(Refusal::Unknown("its asyncio wakes tasks in another way".to_owned()))?;
+            (facts.builtin, facts.woken) = (wake_up, WOKEN_3_9);
+        }
         let (call, response) = walks::assemble(&facts).ok_or_else(|| Refusal::Unknown("its walk is too long".to_owned()))?;
         let mut walks = [const { None }; moment::COUNT as usize];
         for (moment, walk) in [(moment::SEND_CALL, call), (moment::SEND_RESPONSE, response)] {
@@ -62,6 +78,15 @@ fn asyncio_table(process: &Process, interpreter: &Interpreter) -> Option<Asyncio
     AsyncioTable::read(process, interpreter::section(process, image, b".AsyncioDebug")?)
 }
 
+/// The type of a task's wake-up in 3.9, which nothing exports: it is known by its name.
+fn wake_up(process: &Process) -> Option<u64> {
+    let is_library = |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with("_asyncio."));
+    let data = process.maps().iter().filter(|mapping| mapping.writable && is_library(&mapping.path)).take(DATA_MAPPINGS);
+    let words = data.flat_map(|mapping| (mapping.range.start..mapping.range.end).step_by(8).take(DATA_WORDS));
+    let named = |at: &u64| process.text(process.word(*at)?, WAKE_UP.len() + 1).filter(|name| name == WAKE_UP);
+    words.filter(|at| named(at).is_some()).find_map(|at| at.checked_sub(TYPE_NAME))
+}
+
 /// Everything that the walks need to know.
 fn facts(memory: &dyn Memory, interpreter: &Interpreter, table: Option<AsyncioTable>) -> Result<Facts, Refusal> {
     let Interpreter { image, ref layout, shapes, modules, ref threads } = *interpreter;
@@ -69,15 +94,19 @@ fn facts(memory: &dyn Memory, interpreter: &Interpreter, table: Option<AsyncioTa
     let own = |name| symbol(memory, image, name);
     let member = |module, name| objects.member(modules, module, name).ok_or(Refusal::NotYet("asyncio is not loaded"));
     let specific = interpreter.specific(memory).ok_or(Refusal::NotYet("its threads are not found"))?;
-    let none = own("_Py_NoneStruct")?;
     let current = if layout.minor < 14 {
-        let loops = threads.iter().find_map(|thread| running_loop(objects, *thread, layout.thread_dict));
-        let running = loops.ok_or(Refusal::NotYet("no event loop runs"))?;
         let tasks = member("asyncio.tasks", "_current_tasks")?;
         if objects.type_of(tasks) != Some(own("PyDict_Type")?) {
             return Err(Refusal::Unknown("it keeps its current tasks in another way".to_owned()));
         }
-        Current::Dictionary { tasks, key: running.key, index: running.index, none }
+        let running = if layout.minor < 13 {
+            let entries = threads.iter().find_map(|thread| running_loop(objects, *thread, layout.running));
+            let Entry { key, index, .. } = entries.ok_or(Refusal::NotYet("no event loop runs"))?;
+            Running::Named { key, index, none: own("_Py_NoneStruct")? }
+        } else {
+            Running::Word
+        };
+        Current::Dictionary { tasks, running }
     } else {
         Current::Thread(table.ok_or_else(|| Refusal::Unknown("its asyncio does not describe itself".to_owned()))?)
     };
@@ -99,12 +128,15 @@ fn facts(memory: &dyn Memory, interpreter: &Interpreter, table: Option<AsyncioTa
         future,
         gathering,
         builtin: own("PyCFunction_Type")?,
+        woken: WOKEN,
         function: own("PyFunction_Type")?,
         method: own("PyMethod_Type")?,
         integer: own("PyLong_Type")?,
-        partial: objects.member(modules, "_functools", "partial"),
+        // Only `wait_for` up to 3.11 waits by one.
+        partial: objects.member(modules, "_functools", "partial").filter(|_| layout.minor < 12),
         group: objects.member(modules, "asyncio.taskgroups", "TaskGroup"),
-        gather: gather(objects, interpreter).map(|code| Gather { code, outer: OUTER }),
+        // From 3.14 on tasks say who awaits them.
+        gather: gather(objects, interpreter).filter(|_| layout.minor < 14).map(|code| Gather { code, outer: OUTER }),
         host_task: host_task(objects, modules).unwrap_or(HOST_TASK),
         bootstrap: bootstrap[1],
         frames: [bytes[0].zip(bytes[1]).map(|(first, second)| first + second), bytes[2]],

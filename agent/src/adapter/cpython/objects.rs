@@ -1,4 +1,4 @@
-//! Reads objects of a CPython interpreter in the memory of its process: texts, dictionaries, modules, types, functions.
+//! Reads objects of a `CPython` interpreter in the memory of its process: texts, dictionaries, modules, types, functions.
 //!
 //! Two shapes changed over the versions: dictionaries with 3.11, texts with 3.12 (`dictobject.c`, `unicodeobject.h`). Everything is a
 //! bounded number of reads, whatever the memory says.
@@ -13,7 +13,7 @@ const MAX_ITEMS: u64 = 1024;
 pub const TYPE: u64 = 8;
 /// `ob_size` of a tuple, and `length` of a text.
 const LENGTH: u64 = 16;
-/// `ob_item` of a tuple.
+/// `ob_item` of a tuple, up to 3.13.
 pub const ITEMS: u64 = 24;
 /// `ma_keys` of a dictionary.
 pub const KEYS: u64 = 32;
@@ -22,7 +22,7 @@ const MODULE_DICT: u64 = 16;
 /// `tp_dict` of a type.
 const TYPE_DICT: u64 = 264;
 /// The first digit of an integer.
-const DIGIT: u64 = 24;
+pub const DIGIT: u64 = 24;
 
 /// How some objects look in a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ impl Objects<'_> {
         let count = self.word(keys, count)?.min(MAX_ENTRIES);
         // The new ones say two logarithms and a kind; the old ones how many indices there are, which are as wide as their number needs.
         let (index_bytes, size) = if self.shapes.new_dicts {
-            (1_u64.checked_shl((head >> 8) as u32 & 0xff)?, if (head >> 16) & 0xff == 0 { 24 } else { 16 })
+            let [_, indices, kind, ..] = head.to_le_bytes();
+            (1_u64.checked_shl(indices.into())?, if kind == 0 { 24 } else { 16 })
         } else {
             let width = if head <= 0xff {
                 1
