@@ -16,12 +16,15 @@ impl Left {
     }
 }
 
-/// Walks; `None` if nothing is to be told. There is no kernel's memory here: it is all zero.
+/// Walks; `None` if nothing is to be told.
 pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memory: &dyn Memory) -> Option<Left> {
+    walk_at(walk, [thread_pointer, stack_pointer, 0, tid.into()], memory)
+}
+
+/// The same with all that the kernel side puts into the first cells. The kernel's memory is what `memory` has at its addresses.
+pub fn walk_at(walk: &Walk, first: [u64; cell::FREE as usize], memory: &dyn Memory) -> Option<Left> {
     let mut left = Left { cells: [0; CELLS], window: Vec::new() };
-    left.cells[usize::from(cell::THREAD_POINTER)] = thread_pointer;
-    left.cells[usize::from(cell::STACK_POINTER)] = stack_pointer;
-    left.cells[usize::from(cell::TID)] = tid.into();
+    left.cells[..first.len()].copy_from_slice(&first);
     let (mut next, mut emitted) = (0_i64, OUTPUT);
     for _ in 0..MAX_TAKEN {
         let Some(step) = usize::try_from(next).ok().filter(|next| *next < STEPS.min(walk.len as usize)).map(|next| walk.steps[next]) else {
@@ -46,10 +49,9 @@ pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memo
             op::SHR => b >> (step.value & 63),
             op::POWER => step.value << (b & 63),
             op::MUL => b.wrapping_mul(step.value),
-            op::LOAD => load(8),
+            op::LOAD | op::LOAD_KERNEL => load(8),
             op::LOAD_4 => load(4),
             op::LOAD_1 => load(1),
-            op::LOAD_KERNEL => 0,
             op::LOOP => a.wrapping_add(step.value),
             op::EMIT => {
                 if let Some(cell) = left.cells.get_mut(emitted) {

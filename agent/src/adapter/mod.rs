@@ -14,6 +14,7 @@ mod libuv;
 mod loops;
 pub mod process;
 pub mod studies;
+mod tokio;
 
 use crate::capture::kernel::Walks;
 use crate::causality::manner::Manner;
@@ -54,9 +55,14 @@ pub trait Adapter: Sync {
     /// Whether processes of this runtime are its own.
     fn knows(&self, runtime: Runtime) -> bool;
 
+    /// Whether a process is studied again now and then for what it had not shown before.
+    fn goes_on(&self) -> bool {
+        false
+    }
+
     /// Looks at a process. Takes bounded time and memory: milliseconds, and for what has to be learnt from a process at work a second.
     fn study(&self, process: &Process) -> Result<Study, Refusal>;
 }
 
 /// Every adapter; those that know a runtime are asked in this order.
-pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &go::Go, &libuv::Libuv, &loops::Loops];
+pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &go::Go, &libuv::Libuv, &loops::Loops, &tokio::Tokio];

@@ -3,7 +3,7 @@
 //! A process may delay a read of its memory for as long as it likes, so nobody waits for this thread; the worst that one process can do
 //! is that those after it stay orphans.
 use super::process::Process;
-use super::{ADAPTERS, Refusal, Study};
+use super::{ADAPTERS, Adapter, Refusal, Study};
 use crate::enrich::runtime::Runtime;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
@@ -56,6 +56,8 @@ struct Waiting {
     pause: Duration,
     pid: u32,
     runtime: Runtime,
+    /// What was found last.
+    known: Option<Box<Study>>,
 }
 
 impl Studies {
@@ -96,7 +98,7 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
             Ok(Question::Meet(pid, runtime)) => {
                 waiting.retain(|waiting| waiting.pid != pid);
                 if waiting.len() < MAX_WAITING {
-                    waiting.push_back(Waiting { due: Instant::now(), pause: FIRST_PAUSE, pid, runtime });
+                    waiting.push_back(Waiting { due: Instant::now(), pause: FIRST_PAUSE, pid, runtime, known: None });
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -104,12 +106,24 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
         }
         let now = Instant::now();
         let Some(at) = waiting.iter().position(|waiting| waiting.due <= now) else { continue };
-        let Some(Waiting { pause, pid, runtime, .. }) = waiting.remove(at) else { continue };
-        let (name, studied) = study(proc, pid, runtime);
+        let Some(Waiting { pause, pid, runtime, known, .. }) = waiting.remove(at) else { continue };
+        let later = |known| Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, runtime, known };
+        let Some((adapter, studied)) = study(proc, pid, runtime) else { continue };
+        let name = adapter.name();
         let found = match studied {
-            Ok(study) => Found::Study { pid, adapter: name, study: Box::new(study) },
+            Ok(study) => {
+                let study = Box::new(study);
+                let is_new = known.as_ref() != Some(&study);
+                if adapter.goes_on() {
+                    waiting.push_back(later(Some(study.clone())));
+                }
+                if !is_new {
+                    continue;
+                }
+                Found::Study { pid, adapter: name, study }
+            }
             Err(Refusal::NotYet(_)) => {
-                waiting.push_back(Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, runtime });
+                waiting.push_back(later(known));
                 continue;
             }
             Err(Refusal::Gone | Refusal::Other) => continue,
@@ -127,9 +141,9 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
     }
 }
 
-/// Has a process studied by the adapters that know its runtime, one after the other, until one finds its own kind. Gives that one's name.
-fn study(proc: &std::path::Path, pid: u32, runtime: Runtime) -> (&'static str, Result<Study, Refusal>) {
-    let Ok(process) = Process::open(proc, pid) else { return ("", Err(Refusal::Gone)) };
-    let answers = ADAPTERS.iter().filter(|adapter| adapter.knows(runtime)).map(|adapter| (adapter.name(), adapter.study(&process)));
-    answers.into_iter().find(|(_, answer)| *answer != Err(Refusal::Other)).unwrap_or(("", Err(Refusal::Other)))
+/// Has a process studied by the adapters that know its runtime, one after the other, until one finds its own kind.
+fn study(proc: &std::path::Path, pid: u32, runtime: Runtime) -> Option<(&'static dyn Adapter, Result<Study, Refusal>)> {
+    let process = Process::open(proc, pid).ok()?;
+    let answers = ADAPTERS.iter().filter(|adapter| adapter.knows(runtime)).map(|adapter| (*adapter, adapter.study(&process)));
+    answers.into_iter().find(|(_, answer)| *answer != Err(Refusal::Other))
 }

@@ -7,6 +7,8 @@
 pub const MEASURED: &str = "m";
 /// See [`MEASURED`].
 pub const WARM_UP: &str = "u";
+/// See [`MEASURED`]: these do not count, and come more than once.
+pub const STUDIED: &str = "s";
 /// See [`MEASURED`].
 pub const BACKGROUND: &str = "bg";
 

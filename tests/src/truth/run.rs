@@ -2,7 +2,7 @@
 use super::backend::Backend;
 use super::baseline::{Recorded, Rule};
 use super::directory;
-use super::label::{Call, MEASURED, WARM_UP};
+use super::label::{Call, MEASURED, STUDIED, WARM_UP};
 use super::load;
 use super::score::{Links, Phase, Score, Truth};
 use super::serve;
@@ -15,10 +15,13 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the agents may still see things after the last answer: longer than wirespan waits for the other end of a connection.
 const AFTERGLOW: Duration = Duration::from_millis(400);
+
+/// The same for a program that has to work meanwhile: time for two studies, on a machine that has other work.
+const STUDY_AT_WORK: Duration = Duration::from_secs(3);
 
 /// How many requests, and how many at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,13 @@ pub fn run(workload: &'static Workload, length: Length, backend: &Backend) -> Ou
     let server = serve::start(workload, &place.file("log"), &rig, [port, http, database]);
     let answered = [(WARM_UP, length.warm_up), (MEASURED, length.measured)].map(|(prefix, count)| {
         let answered = load::ask(port, prefix, count, length.concurrency);
-        if prefix == WARM_UP && serve::is_studied(workload) {
+        if prefix == WARM_UP && workload.program == Program::Tokio {
+            // What is learnt of it shows only at work.
+            let begun = Instant::now();
+            while begun.elapsed() < STUDY_AT_WORK {
+                load::ask(port, STUDIED, length.warm_up, length.concurrency);
+            }
+        } else if prefix == WARM_UP && serve::is_studied(workload) {
             thread::sleep(STUDY);
         }
         (answered, count)
