@@ -25,6 +25,12 @@ impl Unit {
     pub(super) fn among(self, output: &[u64]) -> impl Iterator<Item = u64> {
         output.iter().copied().filter(move |said| self != Self::Goroutine || said >> word::SHIFT == 0)
     }
+
+    /// The units that wait for the result of one of these, if what they wait for is its result.
+    pub(super) fn waiting(self, output: &[u64]) -> impl Iterator<Item = u64> {
+        let said = output.iter().filter(move |said| self == Self::Goroutine && *said >> word::SHIFT == word::CHANNEL);
+        said.map(|said| said & word::VALUE)
+    }
 }
 
 /// Kinds of numbers, in the bits from [`word::SHIFT`] on; zero for a unit.
@@ -37,8 +43,12 @@ pub mod word {
     pub const PARENT: u64 = 1;
     /// Where in the program it was created.
     pub const PLACE: u64 = 2;
+    /// Numbers are given to processors in batches: the one after the last of this processor's.
+    pub const END: u64 = 3;
     /// The number that this processor gives to the unit that is created next.
-    pub const NEXT: u64 = 3;
-    /// How many numbers have been given to processors.
-    pub const COUNT: u64 = 4;
+    pub const NEXT: u64 = 4;
+    /// A unit that waits at a channel which the unit before it knows.
+    pub const CHANNEL: u64 = 6;
+    /// The last number that was given to any processor.
+    pub const COUNT: u64 = 5;
 }

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Notes remembered of one socket: a few of each moment.
-const MAX_NOTES: usize = 16;
+const MAX_NOTES: usize = 128;
 /// Sockets of which notes are remembered, at up to some 3 KiB each: as many as are busy within [`NOTE_LIFE`] on a large host.
 const MAX_SOCKETS: usize = 16 * 1024;
 /// How long a note is remembered: a request's first bytes may come long before it is known to be one.

@@ -31,6 +31,8 @@ struct Response {
     socket: SocketId,
     read: Nanos,
     at: Nanos,
+    /// Its request was read before the unit's response to another one on the same connection was sent.
+    overlaps: bool,
 }
 
 /// What a unit was created for.
@@ -55,8 +57,9 @@ pub(super) struct Units {
 }
 
 impl Units {
-    fn responded(&mut self, unit: u64, response: Response) {
+    fn responded(&mut self, unit: u64, mut response: Response) {
         let before = self.responses.get(&unit).and_then(VecDeque::back);
+        response.overlaps = before.is_some_and(|before| response.read < before.at && before.socket == response.socket);
         if response.read < self.last {
             self.compared = self.compared.saturating_add(1);
             let other = before.is_some_and(|before| response.read < before.at && before.socket != response.socket);
@@ -84,9 +87,20 @@ impl Units {
     /// The response to the request that the unit was working on all the time between two moments.
     fn during(&self, unit: u64, between: Between) -> Option<&Response> {
         let responses = self.responses.get(&unit)?;
+        // A unit that sends the responses of others: the goroutine of a connection with several streams.
+        if responses.iter().rev().take_while(|response| response.at >= between.after).any(|response| response.overlaps) {
+            return None;
+        }
         let later = responses.partition_point(|response| response.read <= between.after);
         let is_at_next = responses.get(later).is_some_and(|next| next.read < between.before);
         responses.get(later.checked_sub(1)?).filter(|_| !is_at_next)
+    }
+
+    /// The request of the only one of these units that was working on one at that time.
+    fn waits_alone(&self, units: impl Iterator<Item = u64>, at: Nanos) -> Option<ExchangeId> {
+        let mut owners = units.filter_map(|unit| self.next(unit, at)).filter(|response| response.read < at).map(|response| response.request);
+        let owner = owners.next()?;
+        owners.all(|other| other == owner).then_some(owner)
     }
 
     /// Whether the self-audit has failed: what the adapter takes for units works on several requests at a time.
@@ -103,7 +117,7 @@ impl Causality {
         let (pid, unit, port) = (told.thread.pid, told.output.first().copied(), node.port);
         let read = node.read.map(|(at, _)| at).or(node.request_note.as_ref().map(|note| note.at)).unwrap_or(node.asked.at);
         let at = node.answered.map_or(told.at, |answered| answered.at);
-        let response = Response { request: id, socket: node.socket, read, at };
+        let response = Response { request: id, socket: node.socket, read, at, overlaps: false };
         let done = node.done;
         if let Some(process) = self.processes.get_mut(&pid)
             && let Some(unit) = unit.filter(|_| process.manner.is_some())
@@ -167,12 +181,13 @@ impl Causality {
             Some(rival) => Ruling::Wait(Some(rival)),
             // Where it serves is known from its first response on.
             None if open && process.ports.is_empty() && node.waited == Waited::Briefly => Ruling::Wait(None),
-            None => match self.born_for(node, process, unit) {
-                Some(born) if process.births.trusts(born.child, born.answered) => {
-                    Ruling::Owner { owner: born.owner, evidence: Evidence::Goroutine, provisional: false }
+            None => {
+                let born = || self.born_for(node, process, unit).filter(|born| process.births.trusts(born.child, born.answered));
+                match process.units.waits_alone(unit.waiting(answer), node.asked.at).or_else(|| born().map(|born| born.owner)) {
+                    Some(owner) => Ruling::Owner { owner, evidence: Evidence::Goroutine, provisional: false },
+                    None => Ruling::Orphan(Reason::Root),
                 }
-                _ => Ruling::Orphan(Reason::Root),
-            },
+            }
         }
     }
 

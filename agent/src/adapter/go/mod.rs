@@ -1,4 +1,6 @@
 #![doc = include_str!("../go.md")]
+//!
+//! The executable and its table of functions become a [`Program`], and that the walks.
 mod code;
 mod functions;
 mod image;
@@ -11,15 +13,11 @@ use crate::causality::manner::{Manner, Unit};
 use crate::enrich::runtime::Runtime;
 use functions::{Function, Table};
 use image::Image;
-use layout::Layout;
+use layout::{FIRST_FRAME, Layout};
 use walks::{Program, Start};
 
 /// Functions that goroutines begin with and that call the same function: one for each `go` statement.
 const MAX_STARTS: usize = 4;
-/// How far below the end of its stack a goroutine's first frame begins: 32 bytes are left free, then comes the address of
-/// `runtime.goexit` (`runtime.newproc1`).
-const FIRST_FRAME: i64 = 40;
-
 /// Go.
 #[derive(Debug)]
 pub struct Go;
@@ -52,9 +50,11 @@ struct Named {
     newproc1: Option<Function>,
     read_loop: Option<Function>,
     write_loop: Option<Function>,
+    serve: Option<Function>,
     do_request: Vec<Function>,
     /// Parts of functions that begin goroutines.
     dial: Vec<Function>,
+    accept: Vec<Function>,
     round_trip: Vec<Function>,
 }
 
@@ -69,7 +69,9 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
             b"net/http.(*http2clientStream).doRequest" | b"golang.org/x/net/http2.(*clientStream).doRequest" => {
                 named.do_request.push(function);
             }
+            b"net/http.(*conn).serve" => named.serve = Some(function),
             name if name.starts_with(b"net/http.(*Transport).dialConn.") => named.dial.push(function),
+            name if name.starts_with(b"net/http.(*Server).Serve.") => named.accept.push(function),
             name if [&b"net/http.(*http2ClientConn)."[..], b"golang.org/x/net/http2.(*ClientConn)."]
                 .iter()
                 .any(|receiver| name.strip_prefix(*receiver).is_some_and(|name| memchr::memchr(b'.', name).is_some())) =>
@@ -89,6 +91,7 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
         goroutine: code::goroutine(&named.morestack?.code(memory)?)?,
         numbers: named.newproc1.and_then(|function| code::numbers(&function.code(memory)?, function.entry)),
         connections: starts(&named.dial, &mut named.read_loop.into_iter().chain(named.write_loop)),
+        servers: starts(&named.accept, &mut named.serve.into_iter()),
         streams: starts(&named.round_trip, &mut named.do_request.iter().copied()),
     })
 }

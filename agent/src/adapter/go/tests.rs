@@ -36,6 +36,7 @@ const ANSWER: u64 = 0xc005_0000;
 const SUDOG: u64 = 0xc006_0000;
 const WRITE_LOOP: u64 = 0x40_1000;
 const DO_REQUEST: u64 = 0x40_2000;
+const SERVE: u64 = 0x40_3000;
 const NUMBERS: u64 = 0x60_0000;
 
 fn layout() -> Layout {
@@ -45,7 +46,8 @@ fn layout() -> Layout {
 fn program() -> Program {
     let connections = vec![Start { entry: WRITE_LOOP, argument: 56 }];
     let streams = vec![Start { entry: DO_REQUEST, argument: 72 }];
-    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams }
+    let servers = vec![Start { entry: SERVE, argument: 56 }];
+    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers }
 }
 
 /// Goroutine 20 writes on a connection of HTTP/1 for goroutine 17, which goroutine 5 created, and which waits for the answer.
@@ -63,6 +65,7 @@ fn waiting() -> Words {
         (WRITER + 48, MACHINE),
         (at(MACHINE, p), PROCESSOR),
         (at(PROCESSOR, goidcache), 33),
+        (at(PROCESSOR, goidcache + 8), 48),
         (NUMBERS, 48),
         (STACK - 56, CONNECTION),
         (CONNECTION + 128, REQUESTS),
@@ -90,7 +93,7 @@ fn said(kind: u64, value: u64) -> u64 {
 
 #[test]
 fn a_call_on_a_connection_is_of_the_goroutine_that_waits_for_its_answer() {
-    let own = [20, said(word::NEXT, 33)];
+    let own = [20, said(word::END, 48), said(word::NEXT, 33)];
     let waiter = [17, said(word::PARENT, 5), said(word::PLACE, 0x40_5000)];
     let creation = [said(word::PARENT, 9), said(word::PLACE, 0x40_4000)];
     let both = [&own[..], &waiter].concat();
@@ -111,7 +114,7 @@ fn a_stream_of_its_own_goroutine_is_of_the_one_that_created_it() {
     words.0.insert(WRITER.wrapping_add_signed(startpc.into()), DO_REQUEST);
     words.0.insert(STACK - 72, CONNECTION);
     words.0.insert(CONNECTION + 248, ANSWER);
-    let own = [20, said(word::NEXT, 33), 9];
+    let own = [20, said(word::END, 48), said(word::NEXT, 33), 9];
     let waiter = [17, said(word::PARENT, 5), said(word::PLACE, 0x40_5000)];
     assert_eq!(output(&words, moment::SEND_CALL), Some([&own[..], &waiter].concat()));
     // It has not begun to wait yet.
@@ -120,13 +123,13 @@ fn a_stream_of_its_own_goroutine_is_of_the_one_that_created_it() {
     // Where C code runs, the thread keeps a goroutine without a number, and the other one is found.
     words.0.insert(WRITER.wrapping_add_signed(goid.into()), 0);
     words.0.insert(MACHINE.wrapping_add_signed(layout().curg.into()), WAITER);
-    assert_eq!(output(&words, moment::SEND_RESPONSE), Some(vec![17, said(word::NEXT, 33)]));
+    assert_eq!(output(&words, moment::SEND_RESPONSE), Some(vec![17, said(word::END, 48), said(word::NEXT, 33)]));
 }
 
 #[test]
 fn whoever_waits_no_more_or_for_something_else_is_not_told() {
     let Layout { sudog_c, .. } = layout();
-    let own = Some(vec![20, said(word::NEXT, 33)]);
+    let own = Some(vec![20, said(word::END, 48), said(word::NEXT, 33)]);
     for (address, value) in [(SUDOG.wrapping_add_signed(sudog_c.into()), CONNECTION), (REQUESTS, 0), (STACK - 56, 0), (WRITER + 8, 0)] {
         let mut words = waiting();
         words.0.insert(address, value);
