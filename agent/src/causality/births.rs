@@ -188,7 +188,17 @@ mod tests {
         let mut births = Births::default();
         for (at, moment, output) in notes {
             let thread = Thread { pid: 1, tid: 1 };
-            let note = Noted { at: *at, socket: SocketId(1), thread, moment: *moment, from: 0, upto: 1, output: (*output).into(), window: [].into() };
+            let note = Noted {
+                at: *at,
+                socket: SocketId(1),
+                thread,
+                moment: *moment,
+                from: 0,
+                upto: 1,
+                is_write: true,
+                output: (*output).into(),
+                window: [].into(),
+            };
             births.note(&note);
         }
         births

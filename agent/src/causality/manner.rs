@@ -7,6 +7,19 @@ pub enum Manner {
     /// The output of a walk is a list of units of execution, ended by a zero: the one that read or sent, then who waits for it, then
     /// who waits for that. The unit that sends a response is the one that works on its request.
     Units(Unit),
+    /// The output of a walk is the stack pointer, the lowest address of the copy of the stack that follows, and further numbers. Copy and
+    /// numbers are the same as long as one callback of an event loop runs, and different in any other one.
+    Rounds,
+    /// The same of a loop whose frames have to be learnt. The copy holds them and those of its callbacks. What follows forward from a read
+    /// is believed only after it was compared with what follows backward from an answer.
+    LearntRounds,
+}
+
+impl Manner {
+    /// Whether notes tell the rounds of loops.
+    pub(super) fn has_rounds(self) -> bool {
+        matches!(self, Self::Rounds | Self::LearntRounds)
+    }
 }
 
 /// What a runtime calls a unit of execution.

@@ -78,7 +78,7 @@ impl Causality {
                 None => root,
             })
         };
-        match self.rule_tunnel(id, node, self.rule(node)) {
+        match self.rule_tunnel(id, node, self.rule(id, node)) {
             Ruling::Owner { owner: request, evidence, provisional } => {
                 let owner = self.told_by(request);
                 match self.graph.get(owner).map(|owner| (&owner.link, owner.header.as_deref())) {
@@ -120,7 +120,7 @@ impl Causality {
     }
 
     /// What the rules of its process say of a call.
-    fn rule(&self, node: &Node) -> Ruling {
+    fn rule(&self, id: ExchangeId, node: &Node) -> Ruling {
         let Some(thread) = node.thread else { return Ruling::Orphan(Reason::Gap) };
         let process = self.processes.get(&thread.pid);
         let habit = process.map(|process| process.habit).unwrap_or_default();
@@ -129,6 +129,7 @@ impl Causality {
         {
             let ruling = match manner {
                 Manner::Units(unit) => self.rule_units(node, process, unit),
+                Manner::Rounds | Manner::LearntRounds => self.rule_rounds(id, node, process, manner),
             };
             // Where threads may decide, they do if the process's memory does not.
             if habit != Habit::Open || !matches!(ruling, Ruling::Orphan(_)) {

@@ -120,7 +120,7 @@ impl Causality {
         let response = Response { request: id, socket: node.socket, read, at, overlaps: false };
         let done = node.done;
         if let Some(process) = self.processes.get_mut(&pid)
-            && let Some(unit) = unit.filter(|_| process.manner.is_some())
+            && let Some(unit) = unit.filter(|_| matches!(process.manner, Some(Manner::Units(_))))
         {
             process.units.responded(unit, response);
         }
@@ -220,7 +220,7 @@ impl Causality {
     }
 
     /// Tries again what waits for this exchange.
-    fn wake(&mut self, id: ExchangeId) {
+    pub(super) fn wake(&mut self, id: ExchangeId) {
         if let Some(node) = self.graph.get_mut(id) {
             let mut waiters = std::mem::take(&mut node.waiters);
             self.retry.append(&mut waiters);

@@ -47,7 +47,9 @@ impl Image {
             let bytes = Bounded(&cache);
             let header = FileHeader64::<Endianness>::parse(bytes).ok()?;
             let endian = header.endian().ok()?;
-            for segment in header.program_headers(endian, bytes).ok()?.iter().take(PARTS).filter(|segment| segment.p_type(endian) == PT_LOAD) {
+            for segment in
+                header.program_headers(endian, bytes).ok()?.iter().take(PARTS).filter(|segment| segment.p_type(endian) == PT_LOAD)
+            {
                 let start = segment.p_vaddr(endian);
                 segments.push((start..start.checked_add(segment.p_filesz(endian))?, segment.p_offset(endian)));
             }
