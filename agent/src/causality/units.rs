@@ -98,7 +98,8 @@ impl Units {
 
     /// The request of the only one of these units that was working on one at that time.
     fn waits_alone(&self, units: impl Iterator<Item = u64>, at: Nanos) -> Option<ExchangeId> {
-        let mut owners = units.filter_map(|unit| self.next(unit, at)).filter(|response| response.read < at).map(|response| response.request);
+        let mut owners =
+            units.filter_map(|unit| self.next(unit, at)).filter(|response| response.read < at).map(|response| response.request);
         let owner = owners.next()?;
         owners.all(|other| other == owner).then_some(owner)
     }

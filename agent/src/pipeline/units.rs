@@ -226,3 +226,31 @@ fn a_call_after_the_response_is_linked_where_each_request_creates_a_goroutine_fo
     let expected = [orphan("root"), parent("/9", "goroutine"), orphan("root")];
     assert_eq!(links(world, &["/after3", "/after9", "/again"]), expected);
 }
+
+#[test]
+fn a_workers_call_belongs_to_the_only_request_whose_goroutine_waits_for_its_result() {
+    let mut world = goroutines();
+    let call = world.connect(SHOP, 81);
+    let conns = [(1, "/a"), (2, "/b")].map(|(unit, path)| (unit, path, world.connect(CURL, 80)));
+    for (unit, path, conn) in conns {
+        world.at(SHOP, &[unit]);
+        world.ask(CURL, conn, &get(path));
+        world.take(SHOP, conn);
+    }
+    let waits = |unit: u64| word::CHANNEL << word::SHIFT | unit;
+    // Units 7 and 8 are at no request.
+    for (path, waiting) in [("/for-b", &[waits(7), waits(2)][..]), ("/for-either", &[waits(1), waits(2)]), ("/for-nobody", &[waits(8)])] {
+        world.at(SHOP, &[9]);
+        world.ask(SHOP, call, &get(path));
+        world.take(STOCK, call);
+        world.answer(STOCK, call, OK);
+        world.at(SHOP, &[&[9], waiting].concat());
+        world.receive(SHOP, call);
+    }
+    for (unit, _, conn) in conns {
+        world.at(SHOP, &[unit]);
+        world.answer(SHOP, conn, OK);
+    }
+    let expected = [parent("/b", "goroutine"), orphan("handoff"), orphan("handoff")];
+    assert_eq!(links(world, &["/for-b", "/for-either", "/for-nobody"]), expected);
+}

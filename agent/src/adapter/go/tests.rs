@@ -140,6 +140,40 @@ fn whoever_waits_no_more_or_for_something_else_is_not_told() {
     assert_eq!(output(&words, moment::SEND_CALL), None, "there is no goroutine");
 }
 
+#[test]
+fn whoever_waits_alone_for_a_workers_result_is_told_when_the_answer_is_read() {
+    const RESULT: u64 = 0xc007_0000;
+    const ITS_SUDOG: u64 = 0xc008_0000;
+    const HANDLER: u64 = 0xc000_4000;
+    const ITS_STACK: u64 = 0xc009_0000;
+    let Layout { goid, startpc, recvq, sudog_c, .. } = layout();
+    let at = |base: u64, distance: i32| base.wrapping_add_signed(distance.into());
+    let mut words = waiting();
+    words.0.extend([
+        (WAITER + 8, ITS_STACK),
+        // Something else, then the channel.
+        (ITS_STACK - 48, REQUESTS),
+        (ITS_STACK - 64, RESULT),
+        (RESULT + 8, 1),
+        (at(RESULT, recvq), ITS_SUDOG),
+        (at(RESULT, recvq + 8), ITS_SUDOG),
+        (ITS_SUDOG, HANDLER),
+        (at(ITS_SUDOG, sudog_c), RESULT),
+        (at(HANDLER, goid), 11),
+    ]);
+    let before = output(&waiting(), moment::READ_ANSWER).expect("a goroutine");
+    let told = |words: &Words, moment| output(words, moment).expect("a goroutine").split_off(before.len());
+    assert_eq!(told(&words, moment::READ_ANSWER), [said(word::CHANNEL, 11)]);
+    assert_eq!(told(&words, moment::SEND_CALL), []);
+    // A channel that keeps several things, one at which several wait, the wrong one's queue, a goroutine that works for nobody.
+    let others = [(RESULT + 8, 2), (at(RESULT, recvq + 8), SUDOG), (at(ITS_SUDOG, sudog_c), ANSWER), (at(WAITER, startpc), SERVE)];
+    for (address, value) in others {
+        let mut words = Words(words.0.clone());
+        words.0.insert(address, value);
+        assert_eq!(told(&words, moment::READ_ANSWER), [], "{address:x}");
+    }
+}
+
 /// A table of two functions at 0x1000 and 0x1020, the second of which lowers the stack pointer by 16 bytes after its fourth byte.
 fn table() -> Table {
     let mut functions: Vec<u8> = [0_u32, 24, 0x20, 44, 0x40, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
