@@ -5,7 +5,7 @@
 //! moments it was created. Whatever the unit that created it was working on at the time is what it was created for.
 use super::manner::word;
 use super::notes::Noted;
-use crate::capture::event::{Moment, Nanos};
+use crate::capture::event::{Moment, Nanos, SocketId};
 use crate::exchange::ExchangeId;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +20,8 @@ const MAX_COUNTS: usize = 4096;
 const MAX_CHILDREN: usize = 16 * 1024;
 /// Places in programs at which units are created, remembered of one process.
 const MAX_PLACES: usize = 256;
+/// Connections with several requests at a time remembered of one process.
+const MAX_CONNECTIONS: usize = 4096;
 /// Requests in a row, each with a unit created at a place, after which units of that place are believed to be made for one each.
 const PROOF: u32 = 8;
 /// Ancestors followed from a unit to one that answers requests: groups within groups.
@@ -72,6 +74,8 @@ pub(super) struct Births {
     children: FxHashMap<u64, Child>,
     ages: VecDeque<u64>,
     places: FxHashMap<u64, Place>,
+    /// Connections on which requests come, by what the process calls them.
+    connections: FxHashMap<u64, SocketId>,
 }
 
 impl Births {
@@ -94,12 +98,23 @@ impl Births {
                         child.place = value;
                     }
                 }
+                word::CONNECTION if note.moment == Moment::ReadRequest => {
+                    if self.connections.len() >= MAX_CONNECTIONS {
+                        self.connections.clear();
+                    }
+                    self.connections.insert(value, note.socket);
+                }
                 _ => {}
             }
         }
         if let Some(child) = self.children.get_mut(&child).filter(|_| note.moment == Moment::SendCall) {
             child.first_call.get_or_insert(note.at);
         }
+    }
+
+    /// The connection that a process calls so.
+    pub(super) fn connection(&self, called: u64) -> Option<SocketId> {
+        self.connections.get(&called).copied()
     }
 
     fn seen(&mut self, end: u64, next: u64, at: Nanos) {
@@ -182,7 +197,7 @@ impl Births {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::event::{SocketId, Thread};
+    use crate::capture::event::Thread;
 
     fn births(notes: &[(Nanos, Moment, &[u64])]) -> Births {
         let mut births = Births::default();

@@ -10,7 +10,7 @@ use super::class::Process;
 use super::graph::{Node, Waited};
 use super::link::{Evidence, Reason};
 use super::manner::{Manner, Unit};
-use super::notes::NOTE_WAIT;
+use super::notes::{LOOK_BACK, NOTE_WAIT};
 use super::rules::Ruling;
 use crate::capture::event::{Nanos, SocketId};
 use crate::exchange::ExchangeId;
@@ -158,10 +158,13 @@ impl Causality {
         let Some(sent) = &node.request_note else {
             return if node.waited == Waited::Briefly { Ruling::Wait(None) } else { Ruling::Orphan(Reason::Gap) };
         };
+        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
+        if let Some(owner) = unit.named(&sent.output).chain(unit.named(answer)).find_map(|named| self.request_named(node, process, named)) {
+            return Ruling::Owner { owner, evidence: Evidence::Goroutine, provisional: false };
+        }
         if !node.done {
             return Ruling::Wait(None);
         }
-        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
         let mut open = false;
         for id in unit.among(&sent.output).chain(unit.among(answer)) {
             match process.units.next(id, node.asked.at) {
@@ -190,6 +193,13 @@ impl Causality {
                 }
             }
         }
+    }
+
+    /// The request with this number on the connection that the process calls so.
+    fn request_named(&self, call: &Node, process: &Process, (connection, number): (u64, u64)) -> Option<ExchangeId> {
+        let socket = process.births.connection(connection)?;
+        let is_it = |node: &Node| !node.client && node.correlation == Some(number) && node.asked.at < call.asked.at;
+        self.graph.on(socket, LOOK_BACK).find(|(_, node)| is_it(node)).map(|(id, _)| id)
     }
 
     /// The request for which one of the call's units, or one that it descends from, was created.

@@ -44,6 +44,12 @@ pub const SUDOG_G: i32 = 0;
 pub const REQUESTS: i32 = 128;
 /// `respHeaderRecv` of the stream of an HTTP/2 client.
 pub const HEADERS: i32 = 248;
+/// `rws` of the response of an HTTP/2 server.
+pub const RESPONSE_STATE: i32 = 0;
+/// Its `stream`.
+pub const STREAM: i32 = 0;
+/// Its `id`.
+pub const STREAM_ID: i32 = 8;
 
 /// How far below the end of its stack a goroutine's first frame begins: 32 bytes are left free, then comes the address of
 /// `runtime.goexit` (`runtime.newproc1`).

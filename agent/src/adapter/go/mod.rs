@@ -52,10 +52,13 @@ struct Named {
     write_loop: Option<Function>,
     serve: Option<Function>,
     do_request: Vec<Function>,
+    run_handler: Vec<Function>,
+    read_frames: Vec<Function>,
     /// Parts of functions that begin goroutines.
     dial: Vec<Function>,
     accept: Vec<Function>,
     round_trip: Vec<Function>,
+    server: Vec<Function>,
 }
 
 fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program> {
@@ -69,15 +72,19 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
             b"net/http.(*http2clientStream).doRequest" | b"golang.org/x/net/http2.(*clientStream).doRequest" => {
                 named.do_request.push(function);
             }
+            b"net/http.(*http2serverConn).runHandler" | b"golang.org/x/net/http2.(*serverConn).runHandler" => {
+                named.run_handler.push(function);
+            }
+            b"net/http.(*http2serverConn).readFrames" | b"golang.org/x/net/http2.(*serverConn).readFrames" => {
+                named.read_frames.push(function);
+            }
             b"net/http.(*conn).serve" => named.serve = Some(function),
             name if name.starts_with(b"net/http.(*Transport).dialConn.") => named.dial.push(function),
             name if name.starts_with(b"net/http.(*Server).Serve.") => named.accept.push(function),
-            name if [&b"net/http.(*http2ClientConn)."[..], b"golang.org/x/net/http2.(*ClientConn)."]
-                .iter()
-                .any(|receiver| name.strip_prefix(*receiver).is_some_and(|name| memchr::memchr(b'.', name).is_some())) =>
-            {
-                named.round_trip.push(function);
+            name if is_part(name, b"net/http.(*http2ClientConn).", b"golang.org/x/net/http2.(*ClientConn).") => {
+                named.round_trip.push(function)
             }
+            name if is_part(name, b"net/http.(*http2serverConn).", b"golang.org/x/net/http2.(*serverConn).") => named.server.push(function),
             _ => {}
         }
     }
@@ -92,8 +99,23 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
         numbers: named.newproc1.and_then(|function| code::numbers(&function.code(memory)?, function.entry)),
         connections: starts(&named.dial, &mut named.read_loop.into_iter().chain(named.write_loop)),
         servers: starts(&named.accept, &mut named.serve.into_iter()),
+        handlers: alike(starts(&named.server, &mut named.run_handler.iter().copied())),
+        readers: starts(&named.server, &mut named.read_frames.iter().copied()),
         streams: starts(&named.round_trip, &mut named.do_request.iter().copied()),
     })
+}
+
+/// Whether a function is a part of a method of one of these types, as what a `go` statement begins is.
+fn is_part(name: &[u8], one: &[u8], other: &[u8]) -> bool {
+    let method = name.strip_prefix(one).or_else(|| name.strip_prefix(other));
+    method.is_some_and(|method| memchr::memchr(b'.', method).is_some())
+}
+
+/// Those that keep the argument where the first one does.
+fn alike(mut starts: Vec<Start>) -> Vec<Start> {
+    let argument = starts.first().map(|start| start.argument);
+    starts.retain(|start| Some(start.argument) == argument);
+    starts
 }
 
 /// A goroutine's first function, if it calls this one: the callee keeps its first argument right above the address to which it returns.

@@ -37,6 +37,8 @@ const SUDOG: u64 = 0xc006_0000;
 const WRITE_LOOP: u64 = 0x40_1000;
 const DO_REQUEST: u64 = 0x40_2000;
 const SERVE: u64 = 0x40_3000;
+const HANDLER: u64 = 0x40_6000;
+const READER: u64 = 0x40_7000;
 const NUMBERS: u64 = 0x60_0000;
 
 fn layout() -> Layout {
@@ -47,7 +49,8 @@ fn program() -> Program {
     let connections = vec![Start { entry: WRITE_LOOP, argument: 56 }];
     let streams = vec![Start { entry: DO_REQUEST, argument: 72 }];
     let servers = vec![Start { entry: SERVE, argument: 56 }];
-    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers }
+    let [handlers, readers] = [HANDLER, READER].map(|entry| vec![Start { entry, argument: 80 }]);
+    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers, handlers, readers }
 }
 
 /// Goroutine 20 writes on a connection of HTTP/1 for goroutine 17, which goroutine 5 created, and which waits for the answer.
@@ -144,7 +147,7 @@ fn whoever_waits_no_more_or_for_something_else_is_not_told() {
 fn whoever_waits_alone_for_a_workers_result_is_told_when_the_answer_is_read() {
     const RESULT: u64 = 0xc007_0000;
     const ITS_SUDOG: u64 = 0xc008_0000;
-    const HANDLER: u64 = 0xc000_4000;
+    const HANDLED_BY: u64 = 0xc000_4000;
     const ITS_STACK: u64 = 0xc009_0000;
     let Layout { goid, startpc, recvq, sudog_c, .. } = layout();
     let at = |base: u64, distance: i32| base.wrapping_add_signed(distance.into());
@@ -157,21 +160,38 @@ fn whoever_waits_alone_for_a_workers_result_is_told_when_the_answer_is_read() {
         (RESULT + 8, 1),
         (at(RESULT, recvq), ITS_SUDOG),
         (at(RESULT, recvq + 8), ITS_SUDOG),
-        (ITS_SUDOG, HANDLER),
+        (ITS_SUDOG, HANDLED_BY),
         (at(ITS_SUDOG, sudog_c), RESULT),
-        (at(HANDLER, goid), 11),
+        (at(HANDLED_BY, goid), 11),
     ]);
     let before = output(&waiting(), moment::READ_ANSWER).expect("a goroutine");
     let told = |words: &Words, moment| output(words, moment).expect("a goroutine").split_off(before.len());
     assert_eq!(told(&words, moment::READ_ANSWER), [said(word::CHANNEL, 11)]);
-    assert_eq!(told(&words, moment::SEND_CALL), []);
+    assert_eq!(told(&words, moment::SEND_CALL), Vec::<u64>::new());
     // A channel that keeps several things, one at which several wait, the wrong one's queue, a goroutine that works for nobody.
     let others = [(RESULT + 8, 2), (at(RESULT, recvq + 8), SUDOG), (at(ITS_SUDOG, sudog_c), ANSWER), (at(WAITER, startpc), SERVE)];
     for (address, value) in others {
         let mut words = Words(words.0.clone());
         words.0.insert(address, value);
-        assert_eq!(told(&words, moment::READ_ANSWER), [], "{address:x}");
+        assert_eq!(told(&words, moment::READ_ANSWER), Vec::<u64>::new(), "{address:x}");
     }
+}
+
+#[test]
+fn a_request_of_http2_is_named_by_its_reader_and_by_whoever_works_on_it() {
+    const RESPONSE: u64 = 0xc00a_0000;
+    const STATE: u64 = 0xc00b_0000;
+    const STREAM: u64 = 0xc00c_0000;
+    let at = |base: u64| base.wrapping_add_signed(layout().startpc.into());
+    let mut words = waiting();
+    words.0.extend([(at(WRITER), READER), (STACK - 80, CONNECTION), (STACK - 72, RESPONSE), (RESPONSE, STATE), (STATE, STREAM)]);
+    words.0.insert(STREAM + 8, 9 | 7 << 32);
+    let own = [20, said(word::END, 48), said(word::NEXT, 33)];
+    let reads = [said(word::COUNT, 48), said(word::CONNECTION, CONNECTION)];
+    assert_eq!(output(&words, moment::READ_REQUEST), Some([&own[..], &reads].concat()));
+    words.0.insert(at(WRITER), HANDLER);
+    let works = [said(word::PARENT, 9), said(word::PLACE, 0x40_4000), said(word::CONNECTION, CONNECTION), said(word::REQUEST, 9)];
+    assert_eq!(output(&words, moment::SEND_CALL), Some([&own[..], &works].concat()));
 }
 
 /// A table of two functions at 0x1000 and 0x1020, the second of which lowers the stack pointer by 16 bytes after its fourth byte.

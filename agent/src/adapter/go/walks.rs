@@ -1,5 +1,7 @@
 //! The walks: which goroutine reads or writes, and who waits for it.
-use super::layout::{BUF, CAPACITY, FIRST_FRAME, HEADERS, Layout, M, QCOUNT, REQUESTS, STACK_HI, SUDOG_G};
+use super::layout::{
+    BUF, CAPACITY, FIRST_FRAME, HEADERS, Layout, M, QCOUNT, REQUESTS, RESPONSE_STATE, STACK_HI, STREAM, STREAM_ID, SUDOG_G,
+};
 use crate::adapter::assembler::{Assembler, Cell, Place};
 use crate::capture::kernel::Walks;
 use crate::causality::manner::word;
@@ -51,6 +53,10 @@ pub struct Program {
     pub streams: Vec<Start>,
     /// Goroutines that serve a connection, and work for nobody else.
     pub servers: Vec<Start>,
+    /// Goroutines that work on one request of HTTP/2, all of the same form.
+    pub handlers: Vec<Start>,
+    /// Goroutines that read such requests.
+    pub readers: Vec<Start>,
 }
 
 impl Program {
@@ -66,6 +72,13 @@ impl Program {
         if let Some(numbers) = self.numbers {
             walk.set(ANY, numbers).load(ANY, ANY, 0);
             tell(&mut walk, word::COUNT, ANY);
+        }
+        walk.load(START, G, self.layout.startpc).load(ANY, G, STACK_HI);
+        for start in &self.readers {
+            let next = walk.place();
+            walk.if_unequal(START, start.entry, next).load(CHANNEL, ANY, -start.argument);
+            tell(&mut walk, word::CONNECTION, CHANNEL);
+            walk.here(next);
         }
         walk.end();
         walk.finish()
@@ -99,8 +112,8 @@ impl Program {
             walk.jump(wait);
             walk.here(next);
         }
-        self.tell_parent(&mut walk, G);
         let scan = walk.place();
+        self.tell_parent(&mut walk, G);
         walk.add(WAITER, G, 0).jump(scan);
         walk.here(answer);
         // The request whose answer is to be read next lies in a channel of one place, and with it the channel for its answer.
@@ -109,6 +122,8 @@ impl Program {
         walk.here(wait);
         self.tell_waiter(&mut walk, end);
         walk.here(scan);
+        walk.load(START, WAITER, self.layout.startpc).load(AT, WAITER, STACK_HI);
+        self.tell_request(&mut walk, end);
         if answered {
             self.tell_waiters_of_worker(&mut walk, end);
         }
@@ -117,16 +132,33 @@ impl Program {
         walk.finish()
     }
 
+    /// Tells which request of HTTP/2 a goroutine works on, if it was begun for that. Its first two arguments are the connection, and the
+    /// response, which leads to the stream.
+    fn tell_request(&self, walk: &mut Assembler, end: Place) {
+        let Some(Start { argument, .. }) = self.handlers.first() else { return };
+        let (it, other) = (walk.place(), walk.place());
+        for start in &self.handlers {
+            walk.if_equal(START, start.entry, it);
+        }
+        walk.jump(other);
+        walk.here(it);
+        walk.load(CHANNEL, AT, -argument).load(ANY, AT, 8 - argument).load(ANY, ANY, RESPONSE_STATE).load(ANY, ANY, STREAM);
+        walk.step(op::LOAD_4, ANY, ANY, STREAM_ID, 0);
+        tell(walk, word::CONNECTION, CHANNEL);
+        tell(walk, word::REQUEST, ANY);
+        walk.jump(end);
+        walk.here(other);
+    }
+
     /// Tells who waits at a channel that a goroutine has in its first frame, alone and where at most one thing is kept: a worker sends its
     /// result there.
     fn tell_waiters_of_worker(&self, walk: &mut Assembler, end: Place) {
-        let Layout { startpc, recvq, goid, sudog_c, .. } = self.layout;
-        walk.load(START, WAITER, startpc);
+        let Layout { recvq, goid, sudog_c, .. } = self.layout;
         for start in &self.servers {
             walk.if_equal(START, start.entry, end);
         }
         let (again, next, alone, it) = (walk.place(), walk.place(), walk.place(), walk.place());
-        walk.load(AT, WAITER, STACK_HI).add(LAST, AT, -(FIRST_FRAME + 8 * (WORDS + 1))).add(AT, AT, -(FIRST_FRAME + 8));
+        walk.add(LAST, AT, -(FIRST_FRAME + 8 * (WORDS + 1))).add(AT, AT, -(FIRST_FRAME + 8));
         walk.here(again);
         walk.load(CHANNEL, AT, 0).load(ANY, CHANNEL, recvq).if_equal(ANY, 0, next);
         walk.load(ID, CHANNEL, recvq + 8).jump_step(op::IF_SAME, ID, ANY, 0, alone).jump(next);
