@@ -28,6 +28,26 @@ pub fn numbers(newproc1: &[u8], entry: u64) -> Option<u64> {
     newproc1.windows(16).enumerate().find_map(found)
 }
 
+/// A register that holds an argument (Go's internal calling convention).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// `rax`: the first.
+    First = 0,
+    /// `rbx`: the second.
+    Second = 3,
+}
+
+/// Where a function keeps what it was called with in a register: the first `mov %reg,DISTANCE(%rsp)`, as the distance and the place of
+/// the instruction in the code.
+pub fn kept(code: &[u8], register: Register) -> Option<(i32, usize)> {
+    let field = (register as u8) << 3;
+    code.windows(8).enumerate().find_map(|(at, code)| match code {
+        [0x48, 0x89, modrm, 0x24, near, ..] if *modrm == 0x44 | field => Some((i8::from_le_bytes([*near]).into(), at)),
+        [0x48, 0x89, modrm, 0x24, far @ ..] if *modrm == 0x84 | field => Some((i32::from_le_bytes(far.try_into().ok()?), at)),
+        _ => None,
+    })
+}
+
 /// The addresses behind the calls of the function at `to` in the code at `entry`.
 pub fn calls(code: &[u8], entry: u64, to: u64) -> impl Iterator<Item = u64> {
     code.windows(5).enumerate().filter_map(move |(at, call)| {
@@ -56,6 +76,13 @@ mod tests {
         let mut one = code;
         one[2] = 1;
         assert_eq!(numbers(&one, 0x1000), None);
+    }
+
+    #[test]
+    fn arguments_are_kept_near_or_far() {
+        let code = [0x48, 0x89, 0x9c, 0x24, 0xd0, 1, 0, 0, 0x48, 0x89, 0x44, 0x24, 0x28, 0x90, 0x90, 0x90];
+        assert_eq!([Register::First, Register::Second].map(|register| kept(&code, register)), [Some((0x28, 8)), Some((0x1d0, 0))]);
+        assert_eq!(kept(&code[..8], Register::First), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::process::{Memory, Process};
 use super::{Adapter, Refusal, Study};
 use crate::causality::manner::{Manner, Unit};
 use crate::enrich::runtime::Runtime;
+use code::Register;
 use functions::{Function, Table};
 use image::Image;
 use layout::{FIRST_FRAME, Layout};
@@ -50,7 +51,7 @@ struct Named {
     newproc1: Option<Function>,
     read_loop: Option<Function>,
     write_loop: Option<Function>,
-    serve: Option<Function>,
+    serve: Vec<Function>,
     do_request: Vec<Function>,
     run_handler: Vec<Function>,
     read_frames: Vec<Function>,
@@ -78,7 +79,7 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
             b"net/http.(*http2serverConn).readFrames" | b"golang.org/x/net/http2.(*serverConn).readFrames" => {
                 named.read_frames.push(function);
             }
-            b"net/http.(*conn).serve" => named.serve = Some(function),
+            b"net/http.(*conn).serve" => named.serve.push(function),
             name if name.starts_with(b"net/http.(*Transport).dialConn.") => named.dial.push(function),
             name if name.starts_with(b"net/http.(*Server).Serve.") => named.accept.push(function),
             name if is_part(name, b"net/http.(*http2ClientConn).", b"golang.org/x/net/http2.(*ClientConn).") => {
@@ -88,20 +89,21 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
             _ => {}
         }
     }
-    let starts = |callers: &[Function], callees: &mut dyn Iterator<Item = Function>| -> Vec<Start> {
-        let callees: Vec<Function> = callees.collect();
-        let all = callers.iter().flat_map(|caller| callees.iter().filter_map(|callee| start(caller, callee, table, memory)));
+    let starts = |callers: &[Function], callees: &[Function], register| -> Vec<Start> {
+        let all = callers.iter().flat_map(|caller| callees.iter().filter_map(|callee| start(caller, callee, register, table, memory)));
         all.take(MAX_STARTS).collect()
     };
+    let loops: Vec<Function> = named.read_loop.into_iter().chain(named.write_loop).collect();
     Some(Program {
         layout,
         goroutine: code::goroutine(&named.morestack?.code(memory)?)?,
         numbers: named.newproc1.and_then(|function| code::numbers(&function.code(memory)?, function.entry)),
-        connections: starts(&named.dial, &mut named.read_loop.into_iter().chain(named.write_loop)),
-        servers: starts(&named.accept, &mut named.serve.into_iter()),
-        handlers: alike(starts(&named.server, &mut named.run_handler.iter().copied())),
-        readers: starts(&named.server, &mut named.read_frames.iter().copied()),
-        streams: starts(&named.round_trip, &mut named.do_request.iter().copied()),
+        connections: starts(&named.dial, &loops, Register::First),
+        streams: starts(&named.round_trip, &named.do_request, Register::First),
+        servers: starts(&named.accept, &named.serve, Register::First),
+        handlers: alike(starts(&named.server, &named.run_handler, Register::First)),
+        responses: alike(starts(&named.server, &named.run_handler, Register::Second)),
+        readers: starts(&named.server, &named.read_frames, Register::First),
     })
 }
 
@@ -118,12 +120,20 @@ fn alike(mut starts: Vec<Start>) -> Vec<Start> {
     starts
 }
 
-/// A goroutine's first function, if it calls this one: the callee keeps its first argument right above the address to which it returns.
-fn start(caller: &Function, callee: &Function, table: &Table, memory: &dyn Memory) -> Option<Start> {
+/// A goroutine's first function, if it calls this one, and where that keeps one of its arguments.
+fn start(caller: &Function, callee: &Function, register: Register, table: &Table, memory: &dyn Memory) -> Option<Start> {
     let code = caller.code(memory)?;
     let behind = code::calls(&code, caller.entry, callee.entry).next()?;
-    let depth = table.depth(caller, behind.checked_sub(1)?)?;
-    Some(Start { entry: caller.entry, argument: i32::try_from(FIRST_FRAME + depth).ok()? })
+    let (distance, at) = code::kept(&callee.code(memory)?, register)?;
+    // Down to where the callee was entered, with the address to which it returns, then to where its stack pointer is.
+    let entered = FIRST_FRAME + table.depth(caller, behind.checked_sub(1)?)? + 8;
+    let depth = table.depth(callee, callee.entry.checked_add(at as u64)?)?;
+    let argument = entered + depth - i64::from(distance);
+    // Without a frame of its own it is about to get a larger stack, and keeps nothing.
+    if depth == 0 {
+        return None;
+    }
+    Some(Start { entry: caller.entry, argument: i32::try_from(argument).ok()? })
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Walks and tables over memory that was made up.
+use super::code::{self, Register};
 use super::functions::Table;
 use super::layout::Layout;
+use super::start;
 use super::walks::{Program, Start};
-use super::{code, start};
 use crate::adapter::interpreter;
 use crate::adapter::process::Memory;
 use crate::causality::manner::word;
@@ -50,7 +51,8 @@ fn program() -> Program {
     let streams = vec![Start { entry: DO_REQUEST, argument: 72 }];
     let servers = vec![Start { entry: SERVE, argument: 56 }];
     let [handlers, readers] = [HANDLER, READER].map(|entry| vec![Start { entry, argument: 80 }]);
-    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers, handlers, readers }
+    let responses = vec![Start { entry: HANDLER, argument: 72 }];
+    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers, handlers, responses, readers }
 }
 
 /// Goroutine 20 writes on a connection of HTTP/1 for goroutine 17, which goroutine 5 created, and which waits for the answer.
@@ -214,16 +216,19 @@ fn functions_are_found_with_their_frames() {
 }
 
 #[test]
-fn the_first_argument_of_what_a_goroutine_calls_lies_below_its_first_frame() {
+fn the_argument_of_what_a_goroutine_calls_lies_below_its_first_frame() {
     let table = table();
     let [caller, callee] = [1, 0].map(|index| table.iter().nth(index).expect("two").1);
-    // call 0x1000, at 0x1028.
-    let mut code = [0x90_u8; 32];
-    code[8..13].copy_from_slice(&[0xe8, 0xd3, 0xff, 0xff, 0xff]);
-    let words = code.chunks(8).zip((0x1020..).step_by(8)).map(|(word, at)| (at, u64::from_le_bytes(word.try_into().expect("eight"))));
+    // mov %rax,24(%rsp) at 0x1008; call 0x1000 at 0x1028.
+    let mut code = [0x90_u8; 64];
+    code[8..13].copy_from_slice(&[0x48, 0x89, 0x44, 0x24, 24]);
+    code[40..45].copy_from_slice(&[0xe8, 0xd3, 0xff, 0xff, 0xff]);
+    let words = code.chunks(8).zip((0x1000..).step_by(8)).map(|(word, at)| (at, u64::from_le_bytes(word.try_into().expect("eight"))));
     let memory = Words(words.collect());
-    assert_eq!(start(&caller, &callee, &table, &memory), Some(Start { entry: 0x1020, argument: 40 + 16 }));
-    assert_eq!(start(&callee, &caller, &table, &memory), None);
+    let argument = |register| start(&caller, &callee, register, &table, &memory);
+    assert_eq!(argument(Register::First), Some(Start { entry: 0x1020, argument: 40 + 16 + 8 + 16 - 24 }));
+    assert_eq!(argument(Register::Second), None);
+    assert_eq!(start(&callee, &caller, Register::First, &table, &memory), None);
 }
 
 proptest! {

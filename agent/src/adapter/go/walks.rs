@@ -55,6 +55,8 @@ pub struct Program {
     pub servers: Vec<Start>,
     /// Goroutines that work on one request of HTTP/2, all of the same form.
     pub handlers: Vec<Start>,
+    /// The same, with where they keep the response.
+    pub responses: Vec<Start>,
     /// Goroutines that read such requests.
     pub readers: Vec<Start>,
 }
@@ -132,17 +134,20 @@ impl Program {
         walk.finish()
     }
 
-    /// Tells which request of HTTP/2 a goroutine works on, if it was begun for that. Its first two arguments are the connection, and the
-    /// response, which leads to the stream.
+    /// Tells which request of HTTP/2 a goroutine works on, if it was begun for that. It has the connection, and the response, which
+    /// leads to the stream.
     fn tell_request(&self, walk: &mut Assembler, end: Place) {
-        let Some(Start { argument, .. }) = self.handlers.first() else { return };
+        let (Some(connection), Some(response)) = (self.handlers.first(), self.responses.first()) else { return };
         let (it, other) = (walk.place(), walk.place());
         for start in &self.handlers {
             walk.if_equal(START, start.entry, it);
         }
         walk.jump(other);
         walk.here(it);
-        walk.load(CHANNEL, AT, -argument).load(ANY, AT, 8 - argument).load(ANY, ANY, RESPONSE_STATE).load(ANY, ANY, STREAM);
+        walk.load(CHANNEL, AT, -connection.argument)
+            .load(ANY, AT, -response.argument)
+            .load(ANY, ANY, RESPONSE_STATE)
+            .load(ANY, ANY, STREAM);
         walk.step(op::LOAD_4, ANY, ANY, STREAM_ID, 0);
         tell(walk, word::CONNECTION, CHANNEL);
         tell(walk, word::REQUEST, ANY);
