@@ -19,11 +19,11 @@ pub fn goroutine(morestack: &[u8]) -> Option<i32> {
 pub fn numbers(newproc1: &[u8], entry: u64) -> Option<u64> {
     const SIXTEEN: [u8; 4] = 16_u32.to_le_bytes();
     let found = |(at, code): (usize, &[u8])| {
-        let &[a, b, c, d, rex, 0x8d, lea, e, f, g, h, 0xf0, wide, 0x0f, 0xc1, add] = code else { return None };
-        let form = [a, b, c, d] == SIXTEEN && rex & 0xfb == 0x48 && lea & 0xc7 == 0x05 && wide & 0xf8 == 0x48 && add & 0xc0 == 0;
-        let distance = i64::from(i32::from_le_bytes([e, f, g, h]));
+        let [rex, 0x8d, lea, distance @ .., 0xf0, wide, 0x0f, 0xc1, add] = code.strip_prefix(&SIXTEEN)? else { return None };
+        let form = rex & 0xfb == 0x48 && lea & 0xc7 == 0x05 && wide & 0xf8 == 0x48 && add & 0xc0 == 0;
+        let distance = i32::from_le_bytes(distance.try_into().ok()?);
         // The distance counts from the instruction's end.
-        form.then(|| entry.wrapping_add(at as u64 + 11).wrapping_add_signed(distance))
+        form.then(|| entry.wrapping_add(at as u64 + 11).wrapping_add_signed(distance.into()))
     };
     newproc1.windows(16).enumerate().find_map(found)
 }
@@ -51,8 +51,8 @@ pub fn kept(code: &[u8], register: Register) -> Option<(i32, usize)> {
 /// The addresses behind the calls of the function at `to` in the code at `entry`.
 pub fn calls(code: &[u8], entry: u64, to: u64) -> impl Iterator<Item = u64> {
     code.windows(5).enumerate().filter_map(move |(at, call)| {
-        let (&[0xe8, a, b, c, d], behind) = (call, entry.wrapping_add(at as u64 + 5)) else { return None };
-        (behind.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into()) == to).then_some(behind)
+        let ([0xe8, distance @ ..], behind) = (call, entry.wrapping_add(at as u64 + 5)) else { return None };
+        (behind.wrapping_add_signed(i32::from_le_bytes(distance.try_into().ok()?).into()) == to).then_some(behind)
     })
 }
 

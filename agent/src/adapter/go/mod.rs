@@ -83,14 +83,14 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
             name if name.starts_with(b"net/http.(*Transport).dialConn.") => named.dial.push(function),
             name if name.starts_with(b"net/http.(*Server).Serve.") => named.accept.push(function),
             name if is_part(name, b"net/http.(*http2ClientConn).", b"golang.org/x/net/http2.(*ClientConn).") => {
-                named.round_trip.push(function)
+                named.round_trip.push(function);
             }
             name if is_part(name, b"net/http.(*http2serverConn).", b"golang.org/x/net/http2.(*serverConn).") => named.server.push(function),
             _ => {}
         }
     }
-    let starts = |callers: &[Function], callees: &[Function], register| -> Vec<Start> {
-        let all = callers.iter().flat_map(|caller| callees.iter().filter_map(|callee| start(caller, callee, register, table, memory)));
+    let starts = |callers: &[Function], functions: &[Function], register| -> Vec<Start> {
+        let all = callers.iter().flat_map(|caller| functions.iter().filter_map(|called| start(caller, called, register, table, memory)));
         all.take(MAX_STARTS).collect()
     };
     let loops: Vec<Function> = named.read_loop.into_iter().chain(named.write_loop).collect();
@@ -121,13 +121,13 @@ fn alike(mut starts: Vec<Start>) -> Vec<Start> {
 }
 
 /// A goroutine's first function, if it calls this one, and where that keeps one of its arguments.
-fn start(caller: &Function, callee: &Function, register: Register, table: &Table, memory: &dyn Memory) -> Option<Start> {
+fn start(caller: &Function, called: &Function, register: Register, table: &Table, memory: &dyn Memory) -> Option<Start> {
     let code = caller.code(memory)?;
-    let behind = code::calls(&code, caller.entry, callee.entry).next()?;
-    let (distance, at) = code::kept(&callee.code(memory)?, register)?;
-    // Down to where the callee was entered, with the address to which it returns, then to where its stack pointer is.
+    let behind = code::calls(&code, caller.entry, called.entry).next()?;
+    let (distance, at) = code::kept(&called.code(memory)?, register)?;
+    // Down to where the called was entered, with the address to which it returns, then to where its stack pointer is.
     let entered = FIRST_FRAME + table.depth(caller, behind.checked_sub(1)?)? + 8;
-    let depth = table.depth(callee, callee.entry.checked_add(at as u64)?)?;
+    let depth = table.depth(called, called.entry.checked_add(at as u64)?)?;
     let argument = entered + depth - i64::from(distance);
     // Without a frame of its own it is about to get a larger stack, and keeps nothing.
     if depth == 0 {
