@@ -121,19 +121,19 @@ fn alike(mut starts: Vec<Start>) -> Vec<Start> {
 }
 
 /// A goroutine's first function, if it calls this one, and where that keeps one of its arguments.
-fn start(caller: &Function, called: &Function, register: Register, table: &Table, memory: &dyn Memory) -> Option<Start> {
-    let code = caller.code(memory)?;
-    let behind = code::calls(&code, caller.entry, called.entry).next()?;
-    let (distance, at) = code::kept(&called.code(memory)?, register)?;
-    // Down to where the called was entered, with the address to which it returns, then to where its stack pointer is.
-    let entered = FIRST_FRAME + table.depth(caller, behind.checked_sub(1)?)? + 8;
-    let depth = table.depth(called, called.entry.checked_add(at as u64)?)?;
+fn start(first: &Function, next: &Function, register: Register, table: &Table, memory: &dyn Memory) -> Option<Start> {
+    let code = first.code(memory)?;
+    let behind = code::calls(&code, first.entry, next.entry).next()?;
+    let (distance, at) = code::kept(&next.code(memory)?, register)?;
+    // Down to where the next was entered, with the address to which it returns, then to where its stack pointer is.
+    let entered = FIRST_FRAME + table.depth(first, behind.checked_sub(1)?)? + 8;
+    let depth = table.depth(next, next.entry.checked_add(at as u64)?)?;
     let argument = entered + depth - i64::from(distance);
     // Without a frame of its own it is about to get a larger stack, and keeps nothing.
     if depth == 0 {
         return None;
     }
-    Some(Start { entry: caller.entry, argument: i32::try_from(argument).ok()? })
+    Some(Start { entry: first.entry, argument: i32::try_from(argument).ok()? })
 }
 
 #[cfg(test)]

@@ -192,8 +192,8 @@ fn a_request_of_http2_is_named_by_its_reader_and_by_whoever_works_on_it() {
     let reads = [said(word::COUNT, 48), said(word::CONNECTION, CONNECTION)];
     assert_eq!(output(&words, moment::READ_REQUEST), Some([&own[..], &reads].concat()));
     words.0.insert(at(WRITER), HANDLER);
-    let works = [said(word::PARENT, 9), said(word::PLACE, 0x40_4000), said(word::CONNECTION, CONNECTION), said(word::REQUEST, 9)];
-    assert_eq!(output(&words, moment::SEND_CALL), Some([&own[..], &works].concat()));
+    let creation = [said(word::PARENT, 9), said(word::PLACE, 0x40_4000), said(word::CONNECTION, CONNECTION), said(word::REQUEST, 9)];
+    assert_eq!(output(&words, moment::SEND_CALL), Some([&own[..], &creation].concat()));
 }
 
 /// A table of two functions at 0x1000 and 0x1020, the second of which lowers the stack pointer by 16 bytes after its fourth byte.
@@ -218,17 +218,17 @@ fn functions_are_found_with_their_frames() {
 #[test]
 fn the_argument_of_what_a_goroutine_calls_lies_below_its_first_frame() {
     let table = table();
-    let [caller, callee] = [1, 0].map(|index| table.iter().nth(index).expect("two").1);
+    let [first, next] = [1, 0].map(|index| table.iter().nth(index).expect("two").1);
     // mov %rax,24(%rsp) at 0x1008; call 0x1000 at 0x1028.
     let mut code = [0x90_u8; 64];
     code[8..13].copy_from_slice(&[0x48, 0x89, 0x44, 0x24, 24]);
     code[40..45].copy_from_slice(&[0xe8, 0xd3, 0xff, 0xff, 0xff]);
     let words = code.chunks(8).zip((0x1000..).step_by(8)).map(|(word, at)| (at, u64::from_le_bytes(word.try_into().expect("eight"))));
     let memory = Words(words.collect());
-    let argument = |register| start(&caller, &callee, register, &table, &memory);
+    let argument = |register| start(&first, &next, register, &table, &memory);
     assert_eq!(argument(Register::First), Some(Start { entry: 0x1020, argument: 40 + 16 + 8 + 16 - 24 }));
     assert_eq!(argument(Register::Second), None);
-    assert_eq!(start(&callee, &caller, Register::First, &table, &memory), None);
+    assert_eq!(start(&next, &first, Register::First, &table, &memory), None);
 }
 
 proptest! {
