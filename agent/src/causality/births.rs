@@ -1,14 +1,14 @@
 //! When units of execution were created, and by whom, where a runtime numbers them as Go does.
 //!
 //! Numbers are given in batches of [`BATCH`] to processors, which give them out one by one. A note says which number its processor
-//! gives next, and how many have been given to processors: so a unit's number and the notes around its creation say between which
+//! gives next, where its batch ends, and how many have been given to processors: so a unit's number and the notes around its creation say between which
 //! moments it was created. Whatever the unit that created it was working on at the time is what it was created for.
 use super::manner::word;
 use super::notes::Noted;
-use crate::capture::event::{Moment, Nanos};
+use crate::capture::event::{Moment, Nanos, SocketId};
 use crate::exchange::ExchangeId;
 use rustc_hash::FxHashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Numbers that a processor takes at a time (`runtime.newproc1`).
 const BATCH: u64 = 16;
@@ -20,6 +20,8 @@ const MAX_COUNTS: usize = 4096;
 const MAX_CHILDREN: usize = 16 * 1024;
 /// Places in programs at which units are created, remembered of one process.
 const MAX_PLACES: usize = 256;
+/// Connections with several requests at a time remembered of one process.
+const MAX_CONNECTIONS: usize = 4096;
 /// Requests in a row, each with a unit created at a place, after which units of that place are believed to be made for one each.
 const PROOF: u32 = 8;
 /// Ancestors followed from a unit to one that answers requests: groups within groups.
@@ -65,25 +67,28 @@ struct Place {
 /// The creation of units in one process.
 #[derive(Debug, Default)]
 pub(super) struct Births {
-    batches: FxHashMap<u64, Vec<Seen>>,
-    order: VecDeque<u64>,
-    /// How many batches had been given to processors, and when that was seen last.
+    /// By the number after the last one.
+    batches: BTreeMap<u64, Vec<Seen>>,
+    /// How many numbers had been given to processors, and when that was seen last.
     counts: VecDeque<(u64, Nanos)>,
     children: FxHashMap<u64, Child>,
     ages: VecDeque<u64>,
     places: FxHashMap<u64, Place>,
+    /// Connections on which requests come, by what the process calls them.
+    connections: FxHashMap<u64, SocketId>,
 }
 
 impl Births {
     /// Takes what a note says of creation.
     pub(super) fn note(&mut self, note: &Noted) {
-        let (mut unit, mut child) = (0, 0);
+        let (mut unit, mut child, mut end) = (0, 0, 0);
         for said in note.output.iter() {
             let value = said & word::VALUE;
             match said >> word::SHIFT {
                 0 => unit = value,
-                word::NEXT if value > 1 => self.seen(value, note.at),
-                word::COUNT => self.counted(value / BATCH, note.at),
+                word::END => end = value,
+                word::NEXT if value <= end && end - value < BATCH => self.seen(end, value, note.at),
+                word::COUNT => self.counted(value, note.at),
                 word::PARENT if value > 0 && value != unit => {
                     self.parent(unit, value);
                     child = unit;
@@ -93,6 +98,12 @@ impl Births {
                         child.place = value;
                     }
                 }
+                word::CONNECTION if note.moment == Moment::ReadRequest => {
+                    if self.connections.len() >= MAX_CONNECTIONS {
+                        self.connections.clear();
+                    }
+                    self.connections.insert(value, note.socket);
+                }
                 _ => {}
             }
         }
@@ -101,34 +112,32 @@ impl Births {
         }
     }
 
-    fn seen(&mut self, next: u64, at: Nanos) {
-        // A batch is gone when the number after its last one is the next.
-        let batch = (next - 2) / BATCH;
-        if !self.batches.contains_key(&batch) {
-            if self.order.len() >= MAX_BATCHES
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.batches.remove(&oldest);
-            }
-            self.order.push_back(batch);
+    /// The connection that a process calls so.
+    pub(super) fn connection(&self, called: u64) -> Option<SocketId> {
+        self.connections.get(&called).copied()
+    }
+
+    fn seen(&mut self, end: u64, next: u64, at: Nanos) {
+        if self.batches.len() >= MAX_BATCHES && !self.batches.contains_key(&end) {
+            self.batches.pop_first();
         }
-        let seen = self.batches.entry(batch).or_default();
+        let seen = self.batches.entry(end).or_default();
         match seen.iter_mut().find(|seen| seen.next == next) {
             Some(seen) => (seen.first, seen.last) = (seen.first.min(at), seen.last.max(at)),
             None => seen.push(Seen { next, first: at, last: at }),
         }
     }
 
-    fn counted(&mut self, batches: u64, at: Nanos) {
+    fn counted(&mut self, numbers: u64, at: Nanos) {
         match self.counts.back_mut() {
-            Some((count, last)) if *count == batches => *last = at.max(*last),
+            Some((count, last)) if *count == numbers => *last = at.max(*last),
             // A note that came late.
-            Some((count, _)) if *count > batches => {}
+            Some((count, _)) if *count > numbers => {}
             _ => {
                 if self.counts.len() >= MAX_COUNTS {
                     self.counts.pop_front();
                 }
-                self.counts.push_back((batches, at));
+                self.counts.push_back((numbers, at));
             }
         }
     }
@@ -154,9 +163,11 @@ impl Births {
 
     /// Between which moments a unit was created, the later one at most `known`.
     pub(super) fn created(&self, unit: u64, known: Nanos) -> Between {
-        let batch = unit.wrapping_sub(1) / BATCH;
-        let seen = self.batches.get(&batch).map(Vec::as_slice).unwrap_or_default();
-        let given = self.counts.partition_point(|(count, _)| *count <= batch);
+        let batch = self.batches.range(unit.saturating_add(1)..).next().filter(|(end, _)| end.saturating_sub(BATCH) <= unit);
+        let seen = batch.map(|(_, seen)| seen.as_slice()).unwrap_or_default();
+        // Where the batch is not known, it began with this number at the latest, and with the one fifteen before it at the earliest.
+        let first = batch.map_or(unit.saturating_add(1), |(end, _)| *end).saturating_sub(BATCH);
+        let given = self.counts.partition_point(|(count, _)| *count < first);
         let counted = given.checked_sub(1).and_then(|last| self.counts.get(last)).map_or(0, |(_, at)| *at);
         let after = seen.iter().filter(|seen| seen.next <= unit).map(|seen| seen.last).fold(counted, Nanos::max);
         let before = seen.iter().filter(|seen| seen.next > unit).map(|seen| seen.first).fold(known, Nanos::min);
@@ -186,7 +197,7 @@ impl Births {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::event::{SocketId, Thread};
+    use crate::capture::event::Thread;
 
     fn births(notes: &[(Nanos, Moment, &[u64])]) -> Births {
         let mut births = Births::default();
@@ -208,8 +219,9 @@ mod tests {
         births
     }
 
-    fn next(number: u64) -> u64 {
-        word::NEXT << word::SHIFT | number
+    /// Of a batch that begins with 18: numbers need not begin with a multiple.
+    fn next(end: u64, number: u64) -> [u64; 2] {
+        [word::END << word::SHIFT | end, word::NEXT << word::SHIFT | number]
     }
 
     fn count(number: u64) -> u64 {
@@ -218,20 +230,23 @@ mod tests {
 
     #[test]
     fn a_number_was_given_between_the_notes_before_and_after_it() {
+        let read = |next: [u64; 2], given| [&[3], &next[..], &[count(given)]].concat();
         let births = births(&[
-            (10, Moment::ReadRequest, &[3, next(20), count(32)]),
-            (20, Moment::ReadRequest, &[3, next(22), count(32)]),
-            (30, Moment::SendResponse, &[3, next(24)]),
-            (40, Moment::ReadRequest, &[3, next(33), count(48)]),
+            (10, Moment::ReadRequest, &read(next(34, 20), 33)),
+            (20, Moment::ReadRequest, &read(next(34, 22), 33)),
+            (30, Moment::SendResponse, &[&[3], &next(34, 24)[..]].concat()),
+            (40, Moment::ReadRequest, &read(next(34, 34), 49)),
         ]);
         let created = |unit| births.created(unit, 100);
         // 19 was given before 20 was the next; nothing is known of the moments before.
         assert_eq!(created(19), Between { after: 0, before: 10 });
         assert_eq!(created(21), Between { after: 10, before: 20 });
         assert_eq!(created(23), Between { after: 20, before: 30 });
-        // 33 is the first of the next batch, which no processor had at 20.
-        assert_eq!(created(32), Between { after: 30, before: 40 });
-        assert_eq!(created(33), Between { after: 20, before: 100 });
-        assert_eq!(created(49), Between { after: 40, before: 100 });
+        assert_eq!(created(33), Between { after: 30, before: 40 });
+        // Of a batch that was not seen, which may have begun with 35, but not with 33.
+        assert_eq!(created(50), Between { after: 20, before: 100 });
+        assert_eq!(created(49), Between { after: 20, before: 100 });
+        assert_eq!(created(48), Between { after: 0, before: 100 });
+        assert_eq!(created(65), Between { after: 40, before: 100 });
     }
 }

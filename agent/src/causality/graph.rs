@@ -115,6 +115,8 @@ pub(super) struct Node {
     pub(super) sent: Forward,
     /// It began while others on its connection were unanswered, whose answers may come first.
     pub(super) shared: bool,
+    /// Its number on its connection, where several are open at once.
+    pub(super) correlation: Option<u64>,
     /// For the first call of a connection: what the caller was at when it connected.
     pub(super) connected: Option<Forward>,
     pub(super) read: Option<(Nanos, Thread)>,

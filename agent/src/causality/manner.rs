@@ -38,6 +38,20 @@ impl Unit {
     pub(super) fn among(self, output: &[u64]) -> impl Iterator<Item = u64> {
         output.iter().copied().filter(move |said| self != Self::Goroutine || said >> word::SHIFT == 0)
     }
+
+    /// The requests that are named, each by its connection and its number there.
+    pub(super) fn named(self, output: &[u64]) -> impl Iterator<Item = (u64, u64)> {
+        let kind = |said: u64| said >> word::SHIFT;
+        let both = output.windows(2).filter_map(|both| <[u64; 2]>::try_from(both).ok());
+        let named = both.filter(move |[a, b]| self == Self::Goroutine && (kind(*a), kind(*b)) == (word::CONNECTION, word::REQUEST));
+        named.map(|[connection, number]| (connection & word::VALUE, number & word::VALUE))
+    }
+
+    /// The units that wait for the result of one of these, if what they wait for is its result.
+    pub(super) fn waiting(self, output: &[u64]) -> impl Iterator<Item = u64> {
+        let said = output.iter().filter(move |said| self == Self::Goroutine && *said >> word::SHIFT == word::CHANNEL);
+        said.map(|said| said & word::VALUE)
+    }
 }
 
 /// Kinds of numbers, in the bits from [`word::SHIFT`] on; zero for a unit.
@@ -50,8 +64,16 @@ pub mod word {
     pub const PARENT: u64 = 1;
     /// Where in the program it was created.
     pub const PLACE: u64 = 2;
+    /// Numbers are given to processors in batches: the one after the last of this processor's.
+    pub const END: u64 = 3;
     /// The number that this processor gives to the unit that is created next.
-    pub const NEXT: u64 = 3;
-    /// How many numbers have been given to processors.
-    pub const COUNT: u64 = 4;
+    pub const NEXT: u64 = 4;
+    /// A unit that waits at a channel which the unit before it knows.
+    pub const CHANNEL: u64 = 6;
+    /// A connection on which requests come: the unit reads it, or works on a request that came on it.
+    pub const CONNECTION: u64 = 7;
+    /// The number of this request on its connection.
+    pub const REQUEST: u64 = 8;
+    /// The last number that was given to any processor.
+    pub const COUNT: u64 = 5;
 }

@@ -303,7 +303,7 @@ impl Causality {
     }
 
     fn begin(&mut self, begun: Begun) {
-        let Begun { id, socket, client, asked, opener, shared, kind, content, carried, exports, port, client_address } = begun;
+        let Begun { id, socket, client, asked, opener, shared, correlation, kind, content, carried, exports, port, client_address } = begun;
         let caller = asked.sender.or(opener).filter(|_| client);
         if let Some(caller) = caller.filter(|_| exports) {
             self.processes.entry(caller.thread.pid).or_default().sdk = true;
@@ -326,6 +326,7 @@ impl Causality {
             // One thread may write the frames of several, and read their answers.
             sent: caller.map_or(Forward::Nothing, |caller| self.forward(&caller, asked.at)).doubted(shared),
             shared,
+            correlation,
             connected: opener.map(|opener| self.forward(&opener, asked.at)),
             backward: None,
             read: None,

@@ -22,7 +22,7 @@ const NOTE_LIFE: Nanos = 2_000_000_000;
 /// perhaps.
 pub(super) const NOTE_WAIT: Nanos = 50_000_000;
 /// Exchanges of a socket that a note may be about: more than are unanswered on it.
-const LOOK_BACK: usize = 128;
+pub(super) const LOOK_BACK: usize = 128;
 
 /// A note that owns what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +159,10 @@ impl Causality {
             return;
         }
         *kept = Some(Arc::clone(note));
+        if note.moment == Moment::SendCall {
+            // A packet that left later, when the kernel was free to, does not say who wrote it.
+            exchange.thread = exchange.thread.or(Some(note.thread));
+        }
         self.retry.push(id);
         self.note_round(id, note);
         if note.moment == Moment::SendResponse {

@@ -10,7 +10,7 @@ use super::class::Process;
 use super::graph::{Node, Waited};
 use super::link::{Evidence, Reason};
 use super::manner::{Manner, Unit};
-use super::notes::NOTE_WAIT;
+use super::notes::{LOOK_BACK, NOTE_WAIT};
 use super::rules::Ruling;
 use crate::capture::event::{Nanos, SocketId};
 use crate::exchange::ExchangeId;
@@ -31,6 +31,8 @@ struct Response {
     socket: SocketId,
     read: Nanos,
     at: Nanos,
+    /// Its request was read before the unit's response to another one on the same connection was sent.
+    overlaps: bool,
 }
 
 /// What a unit was created for.
@@ -55,8 +57,9 @@ pub(super) struct Units {
 }
 
 impl Units {
-    fn responded(&mut self, unit: u64, response: Response) {
+    fn responded(&mut self, unit: u64, mut response: Response) {
         let before = self.responses.get(&unit).and_then(VecDeque::back);
+        response.overlaps = before.is_some_and(|before| response.read < before.at && before.socket == response.socket);
         if response.read < self.last {
             self.compared = self.compared.saturating_add(1);
             let other = before.is_some_and(|before| response.read < before.at && before.socket != response.socket);
@@ -84,9 +87,21 @@ impl Units {
     /// The response to the request that the unit was working on all the time between two moments.
     fn during(&self, unit: u64, between: Between) -> Option<&Response> {
         let responses = self.responses.get(&unit)?;
+        // A unit that sends the responses of others: the goroutine of a connection with several streams.
+        if responses.iter().rev().take_while(|response| response.at >= between.after).any(|response| response.overlaps) {
+            return None;
+        }
         let later = responses.partition_point(|response| response.read <= between.after);
         let is_at_next = responses.get(later).is_some_and(|next| next.read < between.before);
         responses.get(later.checked_sub(1)?).filter(|_| !is_at_next)
+    }
+
+    /// The request of the only one of these units that was working on one at that time.
+    fn waits_alone(&self, units: impl Iterator<Item = u64>, at: Nanos) -> Option<ExchangeId> {
+        let mut owners =
+            units.filter_map(|unit| self.next(unit, at)).filter(|response| response.read < at).map(|response| response.request);
+        let owner = owners.next()?;
+        owners.all(|other| other == owner).then_some(owner)
     }
 
     /// Whether the self-audit has failed: what the adapter takes for units works on several requests at a time.
@@ -103,7 +118,7 @@ impl Causality {
         let (pid, unit, port) = (told.thread.pid, told.output.first().copied(), node.port);
         let read = node.read.map(|(at, _)| at).or(node.request_note.as_ref().map(|note| note.at)).unwrap_or(node.asked.at);
         let at = node.answered.map_or(told.at, |answered| answered.at);
-        let response = Response { request: id, socket: node.socket, read, at };
+        let response = Response { request: id, socket: node.socket, read, at, overlaps: false };
         let done = node.done;
         if let Some(process) = self.processes.get_mut(&pid)
             && let Some(unit) = unit.filter(|_| matches!(process.manner, Some(Manner::Units(_))))
@@ -143,10 +158,13 @@ impl Causality {
         let Some(sent) = &node.request_note else {
             return if node.waited == Waited::Briefly { Ruling::Wait(None) } else { Ruling::Orphan(Reason::Gap) };
         };
+        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
+        if let Some(owner) = unit.named(&sent.output).chain(unit.named(answer)).find_map(|named| self.request_named(node, process, named)) {
+            return Ruling::Owner { owner, evidence: Evidence::Goroutine, provisional: false };
+        }
         if !node.done {
             return Ruling::Wait(None);
         }
-        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
         let mut open = false;
         for id in unit.among(&sent.output).chain(unit.among(answer)) {
             match process.units.next(id, node.asked.at) {
@@ -167,13 +185,21 @@ impl Causality {
             Some(rival) => Ruling::Wait(Some(rival)),
             // Where it serves is known from its first response on.
             None if open && process.ports.is_empty() && node.waited == Waited::Briefly => Ruling::Wait(None),
-            None => match self.born_for(node, process, unit) {
-                Some(born) if process.births.trusts(born.child, born.answered) => {
-                    Ruling::Owner { owner: born.owner, evidence: Evidence::Goroutine, provisional: false }
+            None => {
+                let born = || self.born_for(node, process, unit).filter(|born| process.births.trusts(born.child, born.answered));
+                match process.units.waits_alone(unit.waiting(answer), node.asked.at).or_else(|| born().map(|born| born.owner)) {
+                    Some(owner) => Ruling::Owner { owner, evidence: Evidence::Goroutine, provisional: false },
+                    None => Ruling::Orphan(Reason::Root),
                 }
-                _ => Ruling::Orphan(Reason::Root),
-            },
+            }
         }
+    }
+
+    /// The request with this number on the connection that the process calls so.
+    fn request_named(&self, call: &Node, process: &Process, (connection, number): (u64, u64)) -> Option<ExchangeId> {
+        let socket = process.births.connection(connection)?;
+        let is_it = |node: &Node| !node.client && node.correlation == Some(number) && node.asked.at < call.asked.at;
+        self.graph.on(socket, LOOK_BACK).find(|(_, node)| is_it(node)).map(|(id, _)| id)
     }
 
     /// The request for which one of the call's units, or one that it descends from, was created.

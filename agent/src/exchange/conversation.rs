@@ -120,14 +120,14 @@ impl Conversation {
         let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
         let (client, port, shared) = (talk.client, socket.local.port(), talk.many && !talk.pending.is_empty());
         let client_address = if client { socket.local.ip() } else { socket.remote.ip() };
-        let Request { kind, ref carried, exports, .. } = request;
-        let (socket_id, carried) = (socket.socket, carried.clone());
-        let begun = Begun { id, socket: socket_id, client, asked, opener, shared, kind, content, carried, exports, port, client_address };
+        let Request { kind, ref carried, exports, correlation, .. } = request;
+        let (opened, socket, carried) = (Arc::clone(socket), socket.socket, carried.clone());
+        let begun = Begun { id, socket, client, asked, opener, shared, correlation, kind, content, carried, exports, port, client_address };
         out(Progress::Begun(begun));
         let answered = request.answered;
         let exchange = Box::new(Exchange {
             id,
-            opened: Arc::clone(socket),
+            opened,
             client: talk.client,
             protocol: talk.protocol,
             request,

@@ -88,6 +88,8 @@ pub struct Begun {
     pub opener: Option<Sender>,
     /// Other requests of the same connection are unanswered, whose answers may come before its own.
     pub shared: bool,
+    /// The number that joins it with its response, where several are open at once.
+    pub correlation: Option<u64>,
     /// Kind of conversation.
     pub kind: Kind,
     /// Digest of the request's head: the same wherever these bytes are handed on.

@@ -287,9 +287,11 @@ impl World {
         let ends = self.conns.get_mut(&conn.client).expect("connected");
         let upto = ends.sequence[from];
         let before = std::mem::replace(&mut ends.read[from], upto);
+        // The kernel tells both of the same moment.
+        let at = self.now;
         self.note(by, socket, moment, before, upto);
-        self.tell(&Event::Read(Read { at: self.now, socket, upto, thread: by }));
-        self.reads.insert(by, LastRead { socket, at: self.now, upto });
+        self.tell(&Event::Read(Read { at, socket, upto, thread: by }));
+        self.reads.insert(by, LastRead { socket, at, upto });
     }
 
     pub fn close(&mut self, conn: Conn, end: End) {

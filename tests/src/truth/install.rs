@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+/// The first version of Go that says who created a goroutine.
+const GO_OLD: &str = "go1.21.13";
+
 /// One kind of programs, with a directory in `tests/truth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -19,6 +22,8 @@ pub enum Kind {
     Node,
     /// One program.
     Go,
+    /// One program, with an older version of Go, stripped and position-independent.
+    GoOld,
     /// One program.
     Tokio,
     /// Jars and classes.
@@ -33,6 +38,7 @@ impl Kind {
             Self::Python => "python",
             Self::Node => "node",
             Self::Go => "go",
+            Self::GoOld => "go-old",
             Self::Tokio => "rust",
             Self::Java => "java",
             Self::C => "c",
@@ -45,6 +51,7 @@ impl Kind {
             Self::Python => &["requirements.txt"],
             Self::Node => &["package.json", "package-lock.json"],
             Self::Go => &["go.mod", "go.sum", "main.go", "http2.go"],
+            Self::GoOld => &["go.mod", "main.go"],
             Self::Tokio => &["Cargo.toml", "Cargo.lock", "src/main.rs"],
             Self::C => &["uv.c"],
             Self::Java => {
@@ -78,7 +85,12 @@ impl Kind {
         match self {
             Self::Python => self.install_python(&into),
             Self::Node => self.install_node(&into),
-            Self::Go => self.install_go(&into),
+            Self::Go => run(self.go_build(&into)),
+            Self::GoOld => {
+                let mut go = self.go_build(&into);
+                go.args(["-buildmode=pie", "-ldflags=-s -w"]).env("GOTOOLCHAIN", GO_OLD);
+                run(go);
+            }
             Self::Tokio => self.install_tokio(&into),
             Self::Java => self.install_java(&into),
             Self::C => self.install_c(&into),
@@ -102,10 +114,10 @@ impl Kind {
         run(npm);
     }
 
-    fn install_go(self, into: &Path) {
+    fn go_build(self, into: &Path) -> Command {
         let mut go = with(command("go", &["build", "-trimpath", "-o"]), [into.join("server")]);
-        go.arg(".").current_dir(self.sources());
-        run(go);
+        go.current_dir(self.sources());
+        go
     }
 
     fn install_tokio(self, into: &Path) {

@@ -20,6 +20,7 @@ pub fn needs(workload: &Workload) -> &'static [Kind] {
         Served::Threads | Served::Prefork | Served::Loop | Served::Asgi => &[Kind::Python],
         Served::Node if workload.variant == "redis" => &[Kind::Node],
         Served::Go | Served::GoHttp2 | Served::GoSql => &[Kind::Go],
+        Served::GoOld => &[Kind::GoOld],
         Served::Tokio => &[Kind::Tokio],
         Served::Java => &[Kind::Java],
         Served::Java25 => &[Kind::Java, Kind::Python],
@@ -74,6 +75,7 @@ pub fn start(workload: &Workload, log: &Path, rig: &Rig, ports: [u16; 3]) -> Pro
             node
         }
         Served::Go | Served::GoHttp2 | Served::GoSql => rig.command(&installed(Kind::Go, "server"), &ports),
+        Served::GoOld => rig.command(&installed(Kind::GoOld, "server"), &ports),
         Served::Tokio => rig.command(&installed(Kind::Tokio, "bin/wirespan-truth-tokio"), &ports),
         Served::Libuv => rig.command(&installed(Kind::C, "uv"), &ports),
         Served::Java => java("java"),

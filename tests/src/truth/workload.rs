@@ -21,6 +21,8 @@ pub enum Program {
     GoHttp2,
     /// The same, with `database/sql`.
     GoSql,
+    /// `net/http` of an older version, stripped and position-independent.
+    GoOld,
     /// tokio with axum.
     Tokio,
     /// C with libuv.
@@ -106,14 +108,16 @@ pub const WORKLOADS: &[Workload] = &[
     workload("uvicorn-direct", "uvicorn with httpx", Program::Asgi, "direct", 1),
     workload("uvicorn-parallel", "uvicorn with httpx: `gather` of two", Program::Asgi, "parallel", 2),
     workload("uvicorn-threads", "uvicorn: `def` endpoint in a thread pool", Program::Asgi, "threads", 1),
-    workload("go-direct", "Go `net/http`", Program::Go, "direct", 1),
-    workload("go-sequential", "Go: two in sequence", Program::Go, "sequential", 2),
-    workload("go-parallel", "Go: two goroutines", Program::Go, "parallel", 2),
-    workload("go-timer", "Go: a timer first", Program::Go, "timer", 1),
-    workload("go-redis", "Go: go-redis", Program::Go, "redis", 1),
+    right(workload("go-direct", "Go `net/http`", Program::Go, "direct", 1)),
+    right(workload("go-sequential", "Go: two in sequence", Program::Go, "sequential", 2)),
+    right(workload("go-parallel", "Go: two goroutines", Program::Go, "parallel", 2)),
+    right(workload("go-timer", "Go: a timer first", Program::Go, "timer", 1)),
+    right(workload("go-redis", "Go: go-redis", Program::Go, "redis", 1)),
+    workload("go-pool", "Go: a pool of 8 workers", Program::Go, "pool", 1),
+    right(workload("go-old", "Go 1.21, stripped, PIE: two goroutines", Program::GoOld, "parallel", 2)),
     workload("go-after", "Go: a call after the response", Program::Go, "after", 1),
     workload("go-background", "Go: a background job beside", Program::Go, "background", 1),
-    workload("go-http2", "Go: HTTP/2", Program::GoHttp2, "http2", 1),
+    right(workload("go-http2", "Go: HTTP/2", Program::GoHttp2, "http2", 1)),
     workload("go-http2-parallel", "Go: HTTP/2, two goroutines", Program::GoHttp2, "http2-parallel", 2),
     workload("go-grpc", "Go: gRPC", Program::GoHttp2, "grpc", 1),
     workload("go-sql", "Go: `database/sql` (PostgreSQL)", Program::GoSql, "sql", 1),

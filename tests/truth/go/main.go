@@ -23,6 +23,7 @@ import (
 const (
 	timer      = 5 * time.Millisecond
 	background = 3 * time.Millisecond
+	workers    = 8
 )
 
 // service is what every request shares.
@@ -33,6 +34,13 @@ type service struct {
 	cache   *redis.Client
 	db      *sql.DB
 	conn    *grpc.ClientConn
+	jobs    chan job
+}
+
+// job is what a request asks a worker to do.
+type job struct {
+	id   string
+	done chan error
 }
 
 func main() {
@@ -61,6 +69,11 @@ func main() {
 		s.conn = grpcConn(backend)
 	case "background":
 		go s.endless()
+	case "pool":
+		s.jobs = make(chan job)
+		for range workers {
+			go s.worker()
+		}
 	}
 	http.HandleFunc("GET /w/{id}", s.handle)
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+port, nil))
@@ -96,6 +109,10 @@ func (s *service) work(ctx context.Context, id string) error {
 		return err
 	case "grpc":
 		return grpcCall(ctx, s.conn, id, 1)
+	case "pool":
+		job := job{id, make(chan error)}
+		s.jobs <- job
+		return <-job.done
 	case "after":
 		go func() {
 			time.Sleep(timer)
@@ -121,6 +138,13 @@ func (s *service) call(ctx context.Context, id string, number int) error {
 	defer answer.Body.Close()
 	_, err = io.Copy(io.Discard, answer.Body)
 	return err
+}
+
+// worker does what requests ask for.
+func (s *service) worker() {
+	for job := range s.jobs {
+		job.done <- s.call(context.Background(), job.id, 1)
+	}
 }
 
 // endless makes calls that no request caused.

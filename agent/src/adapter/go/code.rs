@@ -19,20 +19,40 @@ pub fn goroutine(morestack: &[u8]) -> Option<i32> {
 pub fn numbers(newproc1: &[u8], entry: u64) -> Option<u64> {
     const SIXTEEN: [u8; 4] = 16_u32.to_le_bytes();
     let found = |(at, code): (usize, &[u8])| {
-        let &[a, b, c, d, rex, 0x8d, lea, e, f, g, h, 0xf0, wide, 0x0f, 0xc1, add] = code else { return None };
-        let form = [a, b, c, d] == SIXTEEN && rex & 0xfb == 0x48 && lea & 0xc7 == 0x05 && wide & 0xf8 == 0x48 && add & 0xc0 == 0;
-        let distance = i64::from(i32::from_le_bytes([e, f, g, h]));
+        let [rex, 0x8d, lea, distance @ .., 0xf0, wide, 0x0f, 0xc1, add] = code.strip_prefix(&SIXTEEN)? else { return None };
+        let form = rex & 0xfb == 0x48 && lea & 0xc7 == 0x05 && wide & 0xf8 == 0x48 && add & 0xc0 == 0;
+        let distance = i32::from_le_bytes(distance.try_into().ok()?);
         // The distance counts from the instruction's end.
-        form.then(|| entry.wrapping_add(at as u64 + 11).wrapping_add_signed(distance))
+        form.then(|| entry.wrapping_add(at as u64 + 11).wrapping_add_signed(distance.into()))
     };
     newproc1.windows(16).enumerate().find_map(found)
+}
+
+/// A register that holds an argument (Go's internal calling convention).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// `rax`: the first.
+    First = 0,
+    /// `rbx`: the second.
+    Second = 3,
+}
+
+/// Where a function keeps what it was called with in a register: the first `mov %reg,DISTANCE(%rsp)`, as the distance and the place of
+/// the instruction in the code.
+pub fn kept(code: &[u8], register: Register) -> Option<(i32, usize)> {
+    let field = (register as u8) << 3;
+    code.windows(8).enumerate().find_map(|(at, code)| match code {
+        [0x48, 0x89, modrm, 0x24, near, ..] if *modrm == 0x44 | field => Some((i8::from_le_bytes([*near]).into(), at)),
+        [0x48, 0x89, modrm, 0x24, far @ ..] if *modrm == 0x84 | field => Some((i32::from_le_bytes(far.try_into().ok()?), at)),
+        _ => None,
+    })
 }
 
 /// The addresses behind the calls of the function at `to` in the code at `entry`.
 pub fn calls(code: &[u8], entry: u64, to: u64) -> impl Iterator<Item = u64> {
     code.windows(5).enumerate().filter_map(move |(at, call)| {
-        let (&[0xe8, a, b, c, d], behind) = (call, entry.wrapping_add(at as u64 + 5)) else { return None };
-        (behind.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into()) == to).then_some(behind)
+        let ([0xe8, distance @ ..], behind) = (call, entry.wrapping_add(at as u64 + 5)) else { return None };
+        (behind.wrapping_add_signed(i32::from_le_bytes(distance.try_into().ok()?).into()) == to).then_some(behind)
     })
 }
 
@@ -56,6 +76,13 @@ mod tests {
         let mut one = code;
         one[2] = 1;
         assert_eq!(numbers(&one, 0x1000), None);
+    }
+
+    #[test]
+    fn arguments_are_kept_near_or_far() {
+        let code = [0x48, 0x89, 0x9c, 0x24, 0xd0, 1, 0, 0, 0x48, 0x89, 0x44, 0x24, 0x28, 0x90, 0x90, 0x90];
+        assert_eq!([Register::First, Register::Second].map(|register| kept(&code, register)), [Some((0x28, 8)), Some((0x1d0, 0))]);
+        assert_eq!(kept(&code[..8], Register::First), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Layout {
     pub p: i32,
     /// `m.oldp`.
     pub oldp: i32,
-    /// `p.goidcache`.
+    /// `p.goidcache`, which `p.goidcacheend` follows.
     pub goidcache: i32,
     /// `hchan.recvq.first`.
     pub recvq: i32,
@@ -34,6 +34,8 @@ pub const STACK_HI: i32 = 8;
 pub const M: i32 = 48;
 /// `hchan.qcount`.
 pub const QCOUNT: i32 = 0;
+/// `hchan.dataqsiz`.
+pub const CAPACITY: i32 = 8;
 /// `hchan.buf`.
 pub const BUF: i32 = 16;
 /// `sudog.g`.
@@ -42,6 +44,16 @@ pub const SUDOG_G: i32 = 0;
 pub const REQUESTS: i32 = 128;
 /// `respHeaderRecv` of the stream of an HTTP/2 client.
 pub const HEADERS: i32 = 248;
+/// `rws` of the response of an HTTP/2 server.
+pub const RESPONSE_STATE: i32 = 0;
+/// Its `stream`.
+pub const STREAM: i32 = 0;
+/// Its `id`.
+pub const STREAM_ID: i32 = 8;
+
+/// How far below the end of its stack a goroutine's first frame begins: 32 bytes are left free, then comes the address of
+/// `runtime.goexit` (`runtime.newproc1`).
+pub const FIRST_FRAME: i64 = 40;
 
 /// Layouts by minor version of Go 1.
 const LAYOUTS: &[(std::ops::RangeInclusive<u32>, Layout)] = &[

@@ -1,4 +1,6 @@
 #![doc = include_str!("../go.md")]
+//!
+//! The executable and its table of functions become a [`Program`], and that the walks.
 mod code;
 mod functions;
 mod image;
@@ -9,17 +11,14 @@ use super::process::{Memory, Process};
 use super::{Adapter, Refusal, Study};
 use crate::causality::manner::{Manner, Unit};
 use crate::enrich::runtime::Runtime;
+use code::Register;
 use functions::{Function, Table};
 use image::Image;
-use layout::Layout;
+use layout::{FIRST_FRAME, Layout};
 use walks::{Program, Start};
 
 /// Functions that goroutines begin with and that call the same function: one for each `go` statement.
 const MAX_STARTS: usize = 4;
-/// How far below the end of its stack a goroutine's first frame begins: 32 bytes are left free, then comes the address of
-/// `runtime.goexit` (`runtime.newproc1`).
-const FIRST_FRAME: i64 = 40;
-
 /// Go.
 #[derive(Debug)]
 pub struct Go;
@@ -52,10 +51,15 @@ struct Named {
     newproc1: Option<Function>,
     read_loop: Option<Function>,
     write_loop: Option<Function>,
+    serve: Vec<Function>,
     do_request: Vec<Function>,
+    run_handler: Vec<Function>,
+    read_frames: Vec<Function>,
     /// Parts of functions that begin goroutines.
     dial: Vec<Function>,
+    accept: Vec<Function>,
     round_trip: Vec<Function>,
+    server: Vec<Function>,
 }
 
 fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program> {
@@ -69,36 +73,67 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
             b"net/http.(*http2clientStream).doRequest" | b"golang.org/x/net/http2.(*clientStream).doRequest" => {
                 named.do_request.push(function);
             }
+            b"net/http.(*http2serverConn).runHandler" | b"golang.org/x/net/http2.(*serverConn).runHandler" => {
+                named.run_handler.push(function);
+            }
+            b"net/http.(*http2serverConn).readFrames" | b"golang.org/x/net/http2.(*serverConn).readFrames" => {
+                named.read_frames.push(function);
+            }
+            b"net/http.(*conn).serve" => named.serve.push(function),
             name if name.starts_with(b"net/http.(*Transport).dialConn.") => named.dial.push(function),
-            name if [&b"net/http.(*http2ClientConn)."[..], b"golang.org/x/net/http2.(*ClientConn)."]
-                .iter()
-                .any(|receiver| name.strip_prefix(*receiver).is_some_and(|name| memchr::memchr(b'.', name).is_some())) =>
-            {
+            name if name.starts_with(b"net/http.(*Server).Serve.") => named.accept.push(function),
+            name if is_part(name, b"net/http.(*http2ClientConn).", b"golang.org/x/net/http2.(*ClientConn).") => {
                 named.round_trip.push(function);
             }
+            name if is_part(name, b"net/http.(*http2serverConn).", b"golang.org/x/net/http2.(*serverConn).") => named.server.push(function),
             _ => {}
         }
     }
-    let starts = |callers: &[Function], callees: &mut dyn Iterator<Item = Function>| -> Vec<Start> {
-        let callees: Vec<Function> = callees.collect();
-        let all = callers.iter().flat_map(|caller| callees.iter().filter_map(|callee| start(caller, callee, table, memory)));
+    let starts = |callers: &[Function], functions: &[Function], register| -> Vec<Start> {
+        let all = callers.iter().flat_map(|caller| functions.iter().filter_map(|called| start(caller, called, register, table, memory)));
         all.take(MAX_STARTS).collect()
     };
+    let loops: Vec<Function> = named.read_loop.into_iter().chain(named.write_loop).collect();
     Some(Program {
         layout,
         goroutine: code::goroutine(&named.morestack?.code(memory)?)?,
         numbers: named.newproc1.and_then(|function| code::numbers(&function.code(memory)?, function.entry)),
-        connections: starts(&named.dial, &mut named.read_loop.into_iter().chain(named.write_loop)),
-        streams: starts(&named.round_trip, &mut named.do_request.iter().copied()),
+        connections: starts(&named.dial, &loops, Register::First),
+        streams: starts(&named.round_trip, &named.do_request, Register::First),
+        servers: starts(&named.accept, &named.serve, Register::First),
+        handlers: alike(starts(&named.server, &named.run_handler, Register::First)),
+        responses: alike(starts(&named.server, &named.run_handler, Register::Second)),
+        readers: starts(&named.server, &named.read_frames, Register::First),
     })
 }
 
-/// A goroutine's first function, if it calls this one: the callee keeps its first argument right above the address to which it returns.
-fn start(caller: &Function, callee: &Function, table: &Table, memory: &dyn Memory) -> Option<Start> {
-    let code = caller.code(memory)?;
-    let behind = code::calls(&code, caller.entry, callee.entry).next()?;
-    let depth = table.depth(caller, behind.checked_sub(1)?)?;
-    Some(Start { entry: caller.entry, argument: i32::try_from(FIRST_FRAME + depth).ok()? })
+/// Whether a function is a part of a method of one of these types, as what a `go` statement begins is.
+fn is_part(name: &[u8], one: &[u8], other: &[u8]) -> bool {
+    let method = name.strip_prefix(one).or_else(|| name.strip_prefix(other));
+    method.is_some_and(|method| memchr::memchr(b'.', method).is_some())
+}
+
+/// Those that keep the argument where the first one does.
+fn alike(mut starts: Vec<Start>) -> Vec<Start> {
+    let argument = starts.first().map(|start| start.argument);
+    starts.retain(|start| Some(start.argument) == argument);
+    starts
+}
+
+/// A goroutine's first function, if it calls this one, and where that keeps one of its arguments.
+fn start(first: &Function, next: &Function, register: Register, table: &Table, memory: &dyn Memory) -> Option<Start> {
+    let code = first.code(memory)?;
+    let behind = code::calls(&code, first.entry, next.entry).next()?;
+    let (distance, at) = code::kept(&next.code(memory)?, register)?;
+    // Down to where the next was entered, with the address to which it returns, then to where its stack pointer is.
+    let entered = FIRST_FRAME + table.depth(first, behind.checked_sub(1)?)? + 8;
+    let depth = table.depth(next, next.entry.checked_add(at as u64)?)?;
+    let argument = entered + depth - i64::from(distance);
+    // Without a frame of its own it is about to get a larger stack, and keeps nothing.
+    if depth == 0 {
+        return None;
+    }
+    Some(Start { entry: first.entry, argument: i32::try_from(argument).ok()? })
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Walks and tables over memory that was made up.
+use super::code::{self, Register};
 use super::functions::Table;
 use super::layout::Layout;
+use super::start;
 use super::walks::{Program, Start};
-use super::{code, start};
 use crate::adapter::interpreter;
 use crate::adapter::process::Memory;
 use crate::causality::manner::word;
@@ -36,6 +37,9 @@ const ANSWER: u64 = 0xc005_0000;
 const SUDOG: u64 = 0xc006_0000;
 const WRITE_LOOP: u64 = 0x40_1000;
 const DO_REQUEST: u64 = 0x40_2000;
+const SERVE: u64 = 0x40_3000;
+const HANDLER: u64 = 0x40_6000;
+const READER: u64 = 0x40_7000;
 const NUMBERS: u64 = 0x60_0000;
 
 fn layout() -> Layout {
@@ -45,7 +49,10 @@ fn layout() -> Layout {
 fn program() -> Program {
     let connections = vec![Start { entry: WRITE_LOOP, argument: 56 }];
     let streams = vec![Start { entry: DO_REQUEST, argument: 72 }];
-    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams }
+    let servers = vec![Start { entry: SERVE, argument: 56 }];
+    let [handlers, readers] = [HANDLER, READER].map(|entry| vec![Start { entry, argument: 80 }]);
+    let responses = vec![Start { entry: HANDLER, argument: 72 }];
+    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers, handlers, responses, readers }
 }
 
 /// Goroutine 20 writes on a connection of HTTP/1 for goroutine 17, which goroutine 5 created, and which waits for the answer.
@@ -63,6 +70,7 @@ fn waiting() -> Words {
         (WRITER + 48, MACHINE),
         (at(MACHINE, p), PROCESSOR),
         (at(PROCESSOR, goidcache), 33),
+        (at(PROCESSOR, goidcache + 8), 48),
         (NUMBERS, 48),
         (STACK - 56, CONNECTION),
         (CONNECTION + 128, REQUESTS),
@@ -90,7 +98,7 @@ fn said(kind: u64, value: u64) -> u64 {
 
 #[test]
 fn a_call_on_a_connection_is_of_the_goroutine_that_waits_for_its_answer() {
-    let own = [20, said(word::NEXT, 33)];
+    let own = [20, said(word::END, 48), said(word::NEXT, 33)];
     let waiter = [17, said(word::PARENT, 5), said(word::PLACE, 0x40_5000)];
     let creation = [said(word::PARENT, 9), said(word::PLACE, 0x40_4000)];
     let both = [&own[..], &waiter].concat();
@@ -111,7 +119,7 @@ fn a_stream_of_its_own_goroutine_is_of_the_one_that_created_it() {
     words.0.insert(WRITER.wrapping_add_signed(startpc.into()), DO_REQUEST);
     words.0.insert(STACK - 72, CONNECTION);
     words.0.insert(CONNECTION + 248, ANSWER);
-    let own = [20, said(word::NEXT, 33), 9];
+    let own = [20, said(word::END, 48), said(word::NEXT, 33), 9];
     let waiter = [17, said(word::PARENT, 5), said(word::PLACE, 0x40_5000)];
     assert_eq!(output(&words, moment::SEND_CALL), Some([&own[..], &waiter].concat()));
     // It has not begun to wait yet.
@@ -120,13 +128,13 @@ fn a_stream_of_its_own_goroutine_is_of_the_one_that_created_it() {
     // Where C code runs, the thread keeps a goroutine without a number, and the other one is found.
     words.0.insert(WRITER.wrapping_add_signed(goid.into()), 0);
     words.0.insert(MACHINE.wrapping_add_signed(layout().curg.into()), WAITER);
-    assert_eq!(output(&words, moment::SEND_RESPONSE), Some(vec![17, said(word::NEXT, 33)]));
+    assert_eq!(output(&words, moment::SEND_RESPONSE), Some(vec![17, said(word::END, 48), said(word::NEXT, 33)]));
 }
 
 #[test]
 fn whoever_waits_no_more_or_for_something_else_is_not_told() {
     let Layout { sudog_c, .. } = layout();
-    let own = Some(vec![20, said(word::NEXT, 33)]);
+    let own = Some(vec![20, said(word::END, 48), said(word::NEXT, 33)]);
     for (address, value) in [(SUDOG.wrapping_add_signed(sudog_c.into()), CONNECTION), (REQUESTS, 0), (STACK - 56, 0), (WRITER + 8, 0)] {
         let mut words = waiting();
         words.0.insert(address, value);
@@ -135,6 +143,57 @@ fn whoever_waits_no_more_or_for_something_else_is_not_told() {
     let mut words = waiting();
     words.0.remove(&(THREAD_POINTER - 8));
     assert_eq!(output(&words, moment::SEND_CALL), None, "there is no goroutine");
+}
+
+#[test]
+fn whoever_waits_alone_for_a_workers_result_is_told_when_the_answer_is_read() {
+    const RESULT: u64 = 0xc007_0000;
+    const ITS_SUDOG: u64 = 0xc008_0000;
+    const HANDLED_BY: u64 = 0xc000_4000;
+    const ITS_STACK: u64 = 0xc009_0000;
+    let Layout { goid, startpc, recvq, sudog_c, .. } = layout();
+    let at = |base: u64, distance: i32| base.wrapping_add_signed(distance.into());
+    let mut words = waiting();
+    words.0.extend([
+        (WAITER + 8, ITS_STACK),
+        // Something else, then the channel.
+        (ITS_STACK - 48, REQUESTS),
+        (ITS_STACK - 64, RESULT),
+        (RESULT + 8, 1),
+        (at(RESULT, recvq), ITS_SUDOG),
+        (at(RESULT, recvq + 8), ITS_SUDOG),
+        (ITS_SUDOG, HANDLED_BY),
+        (at(ITS_SUDOG, sudog_c), RESULT),
+        (at(HANDLED_BY, goid), 11),
+    ]);
+    let before = output(&waiting(), moment::READ_ANSWER).expect("a goroutine");
+    let told = |words: &Words, moment| output(words, moment).expect("a goroutine").split_off(before.len());
+    assert_eq!(told(&words, moment::READ_ANSWER), [said(word::CHANNEL, 11)]);
+    assert_eq!(told(&words, moment::SEND_CALL), Vec::<u64>::new());
+    // A channel that keeps several things, one at which several wait, the wrong one's queue, a goroutine that works for nobody.
+    let others = [(RESULT + 8, 2), (at(RESULT, recvq + 8), SUDOG), (at(ITS_SUDOG, sudog_c), ANSWER), (at(WAITER, startpc), SERVE)];
+    for (address, value) in others {
+        let mut words = Words(words.0.clone());
+        words.0.insert(address, value);
+        assert_eq!(told(&words, moment::READ_ANSWER), Vec::<u64>::new(), "{address:x}");
+    }
+}
+
+#[test]
+fn a_request_of_http2_is_named_by_its_reader_and_by_whoever_works_on_it() {
+    const RESPONSE: u64 = 0xc00a_0000;
+    const STATE: u64 = 0xc00b_0000;
+    const STREAM: u64 = 0xc00c_0000;
+    let at = |base: u64| base.wrapping_add_signed(layout().startpc.into());
+    let mut words = waiting();
+    words.0.extend([(at(WRITER), READER), (STACK - 80, CONNECTION), (STACK - 72, RESPONSE), (RESPONSE, STATE), (STATE, STREAM)]);
+    words.0.insert(STREAM + 8, 9 | 7 << 32);
+    let own = [20, said(word::END, 48), said(word::NEXT, 33)];
+    let reads = [said(word::COUNT, 48), said(word::CONNECTION, CONNECTION)];
+    assert_eq!(output(&words, moment::READ_REQUEST), Some([&own[..], &reads].concat()));
+    words.0.insert(at(WRITER), HANDLER);
+    let creation = [said(word::PARENT, 9), said(word::PLACE, 0x40_4000), said(word::CONNECTION, CONNECTION), said(word::REQUEST, 9)];
+    assert_eq!(output(&words, moment::SEND_CALL), Some([&own[..], &creation].concat()));
 }
 
 /// A table of two functions at 0x1000 and 0x1020, the second of which lowers the stack pointer by 16 bytes after its fourth byte.
@@ -157,16 +216,19 @@ fn functions_are_found_with_their_frames() {
 }
 
 #[test]
-fn the_first_argument_of_what_a_goroutine_calls_lies_below_its_first_frame() {
+fn the_argument_of_what_a_goroutine_calls_lies_below_its_first_frame() {
     let table = table();
-    let [caller, callee] = [1, 0].map(|index| table.iter().nth(index).expect("two").1);
-    // call 0x1000, at 0x1028.
-    let mut code = [0x90_u8; 32];
-    code[8..13].copy_from_slice(&[0xe8, 0xd3, 0xff, 0xff, 0xff]);
-    let words = code.chunks(8).zip((0x1020..).step_by(8)).map(|(word, at)| (at, u64::from_le_bytes(word.try_into().expect("eight"))));
+    let [first, next] = [1, 0].map(|index| table.iter().nth(index).expect("two").1);
+    // mov %rax,24(%rsp) at 0x1008; call 0x1000 at 0x1028.
+    let mut code = [0x90_u8; 64];
+    code[8..13].copy_from_slice(&[0x48, 0x89, 0x44, 0x24, 24]);
+    code[40..45].copy_from_slice(&[0xe8, 0xd3, 0xff, 0xff, 0xff]);
+    let words = code.chunks(8).zip((0x1000..).step_by(8)).map(|(word, at)| (at, u64::from_le_bytes(word.try_into().expect("eight"))));
     let memory = Words(words.collect());
-    assert_eq!(start(&caller, &callee, &table, &memory), Some(Start { entry: 0x1020, argument: 40 + 16 }));
-    assert_eq!(start(&callee, &caller, &table, &memory), None);
+    let argument = |register| start(&first, &next, register, &table, &memory);
+    assert_eq!(argument(Register::First), Some(Start { entry: 0x1020, argument: 40 + 16 + 8 + 16 - 24 }));
+    assert_eq!(argument(Register::Second), None);
+    assert_eq!(start(&next, &first, Register::First, &table, &memory), None);
 }
 
 proptest! {

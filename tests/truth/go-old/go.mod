@@ -1,0 +1,3 @@
+module wirespan.dev/tests/truth/go-old
+
+go 1.21
