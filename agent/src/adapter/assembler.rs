@@ -91,6 +91,11 @@ impl Assembler {
         self.jump_step(op::IF_UNEQUAL, a, 0, value, place)
     }
 
+    /// Goes to `place` if a = b.
+    pub fn if_same(&mut self, a: Cell, b: Cell, place: Place) -> &mut Self {
+        self.jump_step(op::IF_SAME, a, b, 0, place)
+    }
+
     /// A step that jumps: see [`op`].
     pub fn jump_step(&mut self, op: u8, a: Cell, b: Cell, value: u64, place: Place) -> &mut Self {
         self.jumps.push((self.steps.len(), place));

@@ -7,6 +7,7 @@ pub mod assembler;
 #[cfg(test)]
 #[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
+mod jvm;
 pub mod process;
 pub mod studies;
 
@@ -51,4 +52,4 @@ pub trait Adapter: Sync {
 }
 
 /// Every adapter; the first that knows a runtime is asked.
-pub const ADAPTERS: &[&dyn Adapter] = &[];
+pub const ADAPTERS: &[&dyn Adapter] = &[&jvm::Jvm];
