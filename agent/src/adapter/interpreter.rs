@@ -1,6 +1,6 @@
 //! Runs a walk over memory as the kernel side does, for tests.
 use super::process::Memory;
-use wirespan_abi::walk::{CELLS, LOWEST, MAX_TAKEN, OUTPUT, STEPS, Walk, cell, op};
+use wirespan_abi::walk::{CELLS, LOWEST, MAX_TAKEN, OUTPUT, SCANNED, STEPS, Walk, cell, op};
 
 /// What a walk left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +56,25 @@ pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memo
                     *cell = a;
                     emitted += 1;
                 }
+                continue;
+            }
+            op::SCAN => {
+                let cell = |index: u8, more: usize| (usize::from(index) + more) % CELLS;
+                let (end, beyond) = (left.cells[cell(step.a, 2)], left.cells[cell(step.b, 1)]);
+                let mut place = a;
+                let mut found = 0;
+                for _ in 0..SCANNED {
+                    place = place.wrapping_sub(8);
+                    let word = memory.word(place).unwrap_or_default();
+                    let class = (b..beyond).contains(&word).then(|| memory.half(word.wrapping_add_signed(step.at.into())));
+                    if class.is_some_and(|class| [step.value as u32, (step.value >> 32) as u32].contains(&class.unwrap_or_default())) {
+                        found = word;
+                        break;
+                    }
+                }
+                left.cells[cell(step.a, 0)] = place;
+                left.cells[cell(step.a, 1)] = found;
+                next -= i64::from(found == 0 && place > end);
                 continue;
             }
             op::COPY => {

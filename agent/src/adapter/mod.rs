@@ -49,6 +49,11 @@ pub trait Adapter: Sync {
 
     /// Looks at a process. Takes bounded time and memory: milliseconds, and for what has to be learnt from a process at work a second.
     fn study(&self, process: &Process) -> Result<Study, Refusal>;
+
+    /// Whether a process that was studied is studied again from time to time, because what it loads later adds to what is found.
+    fn finds_more(&self) -> bool {
+        false
+    }
 }
 
 /// Every adapter; the first that knows a runtime is asked.

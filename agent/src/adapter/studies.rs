@@ -56,6 +56,8 @@ struct Waiting {
     pause: Duration,
     pid: u32,
     adapter: &'static dyn Adapter,
+    /// What was found the last time.
+    before: Option<Box<Study>>,
 }
 
 impl Studies {
@@ -96,7 +98,7 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
             Ok(Question::Meet(pid, runtime)) => {
                 waiting.retain(|waiting| waiting.pid != pid);
                 if let Some(adapter) = ADAPTERS.iter().find(|adapter| adapter.knows(runtime)).filter(|_| waiting.len() < MAX_WAITING) {
-                    waiting.push_back(Waiting { due: Instant::now(), pause: FIRST_PAUSE, pid, adapter: *adapter });
+                    waiting.push_back(Waiting { due: Instant::now(), pause: FIRST_PAUSE, pid, adapter: *adapter, before: None });
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -104,12 +106,23 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
         }
         let now = Instant::now();
         let Some(at) = waiting.iter().position(|waiting| waiting.due <= now) else { continue };
-        let Some(Waiting { pause, pid, adapter, .. }) = waiting.remove(at) else { continue };
+        let Some(Waiting { pause, pid, adapter, before, .. }) = waiting.remove(at) else { continue };
+        let again = |before| Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, adapter, before };
         let studied = Process::open(proc, pid).map_err(|_| Refusal::Gone).and_then(|process| adapter.study(&process));
         let found = match studied {
-            Ok(study) => Found::Study { pid, adapter: adapter.name(), study: Box::new(study) },
+            Ok(study) => {
+                let study = Box::new(study);
+                let is_new = before.as_ref() != Some(&study);
+                if adapter.finds_more() {
+                    waiting.push_back(again(Some(study.clone())));
+                }
+                if !is_new {
+                    continue;
+                }
+                Found::Study { pid, adapter: adapter.name(), study }
+            }
             Err(Refusal::NotYet(_)) => {
-                waiting.push_back(Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, adapter });
+                waiting.push_back(again(before));
                 continue;
             }
             Err(Refusal::Gone) => continue,

@@ -128,9 +128,11 @@ impl Causality {
         if !node.done {
             return Ruling::Wait(None);
         }
-        let answer = node.answer_note.iter().flat_map(|note| &note.output);
+        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
+        // A thread may do others' work one after the other, so who waited for the answer when it came says more than who sent the call.
+        let sent = if unit == Unit::Thread && !answer.is_empty() { &[] } else { &*sent.output };
         let mut open = false;
-        for id in sent.output.iter().chain(answer) {
+        for id in sent.iter().chain(answer) {
             match process.units.next(*id, node.asked.at) {
                 Some(response) if response.read < node.asked.at => {
                     let evidence = match unit {

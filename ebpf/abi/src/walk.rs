@@ -9,7 +9,7 @@ pub const CELLS: usize = 32;
 pub const STEPS: usize = 128;
 
 /// Steps that are taken at most, jumps back included.
-pub const MAX_TAKEN: usize = 160;
+pub const MAX_TAKEN: usize = 256;
 
 /// Longest copy of memory that a note may carry besides its cells, in bytes.
 pub const LARGEST_WINDOW: usize = 8192;
@@ -92,7 +92,15 @@ pub mod op {
     pub const COPY: u8 = 20;
     /// a = a + value; goes on `at` steps after the next one (before, if negative) if a != b then: a loop's end.
     pub const LOOP: u8 = 21;
+    /// Looks through the [`super::SCANNED`] words of the process below a, from above, for one that is at least b and below the cell after b,
+    /// and `at` bytes behind which the four bytes equal either half of `value`: that word goes into the cell after a, and a is where it lies.
+    /// Without one, a is [`super::SCANNED`] words lower, and the step is taken again unless a has come to the second cell after a, or below;
+    /// then the cell after a is zero.
+    pub const SCAN: u8 = 22;
 }
+
+/// Words that one taken step of [`op::SCAN`] looks at.
+pub const SCANNED: usize = 8;
 
 /// Addresses below are never read: null with a distance.
 pub const LOWEST: u64 = 4096;

@@ -10,6 +10,9 @@ const MAX_FLAGS: u32 = 8192;
 /// Longest name of a flag that matters.
 const LONGEST_FLAG: usize = 64;
 
+/// Where the class of an object is said: eight bytes after its beginning.
+pub(super) const CLASS: i32 = 8;
+
 /// The heap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Heap {
@@ -20,9 +23,6 @@ pub(super) struct Heap {
     /// The same of classes.
     narrow_class: Option<(u64, u32)>,
 }
-
-/// Where the class of an object is said: eight bytes after its beginning.
-pub(super) const CLASS: i32 = 8;
 
 impl Heap {
     /// What the tables and the flags say; a text that says what is not known about it otherwise.

@@ -3,17 +3,19 @@ mod classes;
 mod heap;
 mod tables;
 mod threads;
+mod waits;
 
 use super::assembler::Assembler;
 use super::process::{Memory, Process};
 use super::{Adapter, Refusal, Study};
-use crate::causality::manner::Manner;
+use crate::causality::manner::{Manner, Unit};
 use crate::enrich::runtime::Runtime;
 use classes::Classes;
 use heap::Heap;
 use tables::Tables;
+use std::iter;
 use threads::Threads;
-use wirespan_abi::walk::{Walk, cell};
+use waits::Waits;
 
 /// The adapter.
 pub struct Jvm;
@@ -32,27 +34,42 @@ impl Adapter for Jvm {
         let base = library.ok_or(Refusal::NotYet("it has not loaded its virtual machine"))?.range.start;
         study(process, base)
     }
+
+    fn finds_more(&self) -> bool {
+        true
+    }
 }
 
 const THREAD: &str = "java/lang/Thread";
 
 fn study(memory: &dyn Memory, base: u64) -> Result<Study, Refusal> {
     let unknown = |what: &str| Refusal::Unknown(what.to_owned());
-    let tables = Tables::read(memory, base).ok_or(unknown("it does not describe its structures"))?;
+    let tables = Tables::read(memory, base).ok_or_else(|| unknown("its virtual machine does not describe itself"))?;
     let heap = Heap::read(memory, &tables).map_err(unknown)?;
-    let threads = Threads::new(&tables).ok_or(unknown("its threads are not where they were"))?;
-    let classes = Classes::find(memory, &tables, &[THREAD]).ok_or(unknown("its classes are not where they were"))?;
-    let number = classes.field(THREAD, "tid").ok_or(unknown("its threads have no numbers"))?;
+    let threads = Threads::new(&tables).ok_or_else(|| unknown("its threads are described in another way"))?;
+    let wanted: Vec<&str> = iter::once(THREAD).chain(waits::CLASSES).collect();
+    let classes = Classes::find(memory, &tables, &wanted).ok_or_else(|| unknown("its classes are described in another way"))?;
+    let number = classes.field(THREAD, "tid").ok_or_else(|| unknown("its threads have no numbers"))?;
     let slot = threads.slot(memory).ok_or(Refusal::NotYet("its threads have not started"))?;
-    let mut walk = Assembler::new(0);
-    let stranger = walk.place();
-    threads.load(&mut walk, slot, 4, 5, stranger);
-    threads.load_java(&mut walk, 6, 4);
-    walk.load(7, 6, number).emit(7).end();
-    walk.here(stranger);
-    walk.drop_note();
-    let walk = walk.finish();
-    Ok(Study { manner: Manner::Units, walks: [walk.clone(), walk.clone(), walk.clone(), walk] })
+    let waits = Waits::new(memory, &heap, &classes, &threads);
+    let walk = |waits: Option<&Waits>| {
+        let mut walk = Assembler::new(0);
+        let [stranger, own] = [walk.place(), walk.place()];
+        threads.load(&mut walk, slot, 4, 5, stranger);
+        threads.load_java(&mut walk, waits::RUNNING, 4);
+        walk.load(7, waits::RUNNING, number);
+        if let Some(waits) = waits {
+            waits.load(&mut walk, &heap, own);
+            walk.load(waits::WAITER, waits::WAITER, number).emit(waits::WAITER);
+        }
+        walk.here(own);
+        walk.emit(7).end();
+        walk.here(stranger);
+        walk.drop_note();
+        walk.finish().ok_or_else(|| unknown("the way to who waits is too long"))
+    };
+    let [own, answer] = [walk(None)?, walk(waits.as_ref())?];
+    Ok(Study { manner: Manner::Units(Unit::Thread), walks: [None, Some(own.clone()), Some(own), Some(answer)] })
 }
 
 #[cfg(test)]
@@ -74,8 +91,10 @@ mod live {
         let threads = Threads::new(&tables).unwrap();
         println!("{threads:x?} {:x?} {:?}", threads.slot(&process), at.elapsed());
         let study = study.unwrap();
+        let classes = Classes::find(&process, &tables, &waits::CLASSES).unwrap();
+        println!("{:x?} {:?}", Waits::new(&process, &heap, &classes, &threads), study.walks[3].as_ref().map(|w| w.len));
         for (pointer, _) in threads.all(&process) {
-            print!("{:?} ", crate::adapter::interpreter::walk(study.walks[0].as_ref().unwrap(), pointer, 0, 0, &process).map(|left| left.output()));
+            print!("{:?} ", crate::adapter::interpreter::walk(study.walks[3].as_ref().unwrap(), pointer, 0, 0, &process).map(|left| left.output()));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The threads of a JVM: where a thread finds its own structure, and how that leads to the number of the Java thread that it runs.
 use super::super::assembler::{Assembler, Cell, Place};
 use super::super::process::Memory;
-use super::heap::Heap;
 use super::tables::Tables;
 use wirespan_abi::walk::cell;
 
@@ -59,6 +58,11 @@ impl Threads {
             Some((at(at(thread, self.system)?, self.pthread).filter(|pointer| *pointer != 0)?, thread))
         };
         (0..count.min(MAX_THREADS)).filter_map(thread).collect()
+    }
+
+    /// The Java thread that a thread runs.
+    pub(super) fn java(&self, memory: &dyn Memory, thread: u64) -> Option<u64> {
+        memory.word(memory.word(thread.checked_add_signed(self.java.into())?)?)
     }
 
     /// Where the threads find their structures, if there is a place where all of several do.
