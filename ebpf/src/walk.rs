@@ -221,7 +221,8 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
     Some(copied)
 }
 
-/// Looks through the words below `above` as [`op::SCAN`] says; gives where it ended, and in `found` what it found there.
+/// Looks through the words below `above` as [`op::SCAN`] says, up to the first that points into the range; gives where it ended, and puts
+/// into `found` what it found there.
 ///
 /// # Safety
 /// `found` is a cell.
@@ -229,28 +230,24 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
 unsafe fn scan(above: u64, lowest: u64, beyond: u64, at: u64, value: u64, found: *mut u64) -> u64 {
     let mut words = [0_u64; SCANNED];
     let from = above.wrapping_sub(size_of_val(&words) as u64);
-    let mut place = from;
-    // SAFETY: by the contract; there is room for the words, and the helpers check the addresses that they read. What was found is kept in
-    // the record, so that the verifier sees the same state after each word.
+    // SAFETY: by the contract; there is room for the words, and the helpers check the addresses that they read.
     unsafe {
-        ptr::write_volatile(found, 0);
-        if from < LOWEST {
-            return 0;
-        }
         bpf_probe_read_user((&raw mut words).cast(), size_of_val(&words) as u32, from as *const c_void);
+        let (mut word, mut place, mut left) = (0, from, u64::MAX);
+        // Without a branch, so that the verifier sees one state: a mask is all ones or nothing.
         for index in (0..SCANNED).rev() {
-            let word = ptr::read_volatile(words.as_ptr().add(index));
-            if word < lowest || word >= beyond || ptr::read_volatile(found) != 0 {
-                continue;
-            }
-            let class = load(word, word.wrapping_add(at), 4);
-            if class == value & 0xffff_ffff || class == value >> 32 {
-                ptr::write_volatile(found, word);
-                place = from.wrapping_add(8 * index as u64);
-            }
+            let next = ptr::read_volatile(words.as_ptr().add(index));
+            let outside = (next.wrapping_sub(lowest) | beyond.wrapping_sub(next).wrapping_sub(1)) >> 63;
+            let chosen = black_box(outside.wrapping_sub(1)) & left;
+            word |= next & chosen;
+            place = place.wrapping_add(8 * index as u64 & chosen);
+            left &= !chosen;
         }
+        let class = load(word, word.wrapping_add(at), 4);
+        let matches = class == value & 0xffff_ffff || class == value >> 32;
+        ptr::write_volatile(found, if matches { word } else { 0 });
+        place
     }
-    place
 }
 
 /// The bytes of the current process at `address`, which lies near `base`; zero if they cannot be read.

@@ -61,17 +61,13 @@ pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memo
             op::SCAN => {
                 let cell = |index: u8, more: usize| (usize::from(index) + more) % CELLS;
                 let (end, beyond) = (left.cells[cell(step.a, 2)], left.cells[cell(step.b, 1)]);
-                let mut place = a;
-                let mut found = 0;
-                for _ in 0..SCANNED {
-                    place = place.wrapping_sub(8);
-                    let word = memory.word(place).unwrap_or_default();
-                    let class = (b..beyond).contains(&word).then(|| memory.half(word.wrapping_add_signed(step.at.into())));
-                    if class.is_some_and(|class| [step.value as u32, (step.value >> 32) as u32].contains(&class.unwrap_or_default())) {
-                        found = word;
-                        break;
-                    }
-                }
+                let places = (1..=SCANNED as u64).map(|index| a.wrapping_sub(8 * index));
+                let mut words = places.map(|place| (place, memory.word(place).unwrap_or_default()));
+                let pointer = words.find(|(_, word)| (b..beyond).contains(word));
+                let class = pointer.and_then(|(_, word)| memory.half(word.wrapping_add_signed(step.at.into()))).unwrap_or_default();
+                let matches = [step.value as u32, (step.value >> 32) as u32].contains(&class);
+                let place = pointer.map_or(a.wrapping_sub(8 * SCANNED as u64), |(place, _)| place);
+                let found = pointer.map_or(0, |(_, word)| if matches { word } else { 0 });
                 left.cells[cell(step.a, 0)] = place;
                 left.cells[cell(step.a, 1)] = found;
                 next -= i64::from(found == 0 && place > end);

@@ -92,10 +92,10 @@ pub mod op {
     pub const COPY: u8 = 20;
     /// a = a + value; goes on `at` steps after the next one (before, if negative) if a != b then: a loop's end.
     pub const LOOP: u8 = 21;
-    /// Looks through the [`super::SCANNED`] words of the process below a, from above, for one that is at least b and below the cell after b,
-    /// and `at` bytes behind which the four bytes equal either half of `value`: that word goes into the cell after a, and a is where it lies.
-    /// Without one, a is [`super::SCANNED`] words lower, and the step is taken again unless a has come to the second cell after a, or below;
-    /// then the cell after a is zero.
+    /// Looks through the [`super::SCANNED`] words of the process below a, from above, for one that is at least b and below the cell after
+    /// b, both below 2^63; a is where it lies, or the lowest of them. If `at` bytes behind what it points to the four bytes equal either
+    /// half of `value`, it goes into the cell after a. Else that is zero, and the step is taken again unless a has come to the second cell
+    /// after a, or below.
     pub const SCAN: u8 = 22;
 }
 

@@ -69,7 +69,10 @@ fn study(memory: &dyn Memory, base: u64) -> Result<Study, Refusal> {
         walk.finish().ok_or_else(|| unknown("the way to who waits is too long"))
     };
     let [own, answer] = [walk(None)?, walk(waits.as_ref())?];
-    Ok(Study { manner: Manner::Units(Unit::Thread), walks: [None, Some(own.clone()), Some(own), Some(answer)] })
+    // Of the read of a request only its time counts.
+    let mut read = Assembler::new(0);
+    read.end();
+    Ok(Study { manner: Manner::Units(Unit::Thread), walks: [read.finish(), Some(own.clone()), Some(own), Some(answer)] })
 }
 
 #[cfg(test)]
