@@ -9,6 +9,8 @@ mod explained;
 mod listener;
 #[cfg(test)]
 mod meetings;
+#[cfg(test)]
+mod rounds;
 mod teller;
 #[cfg(test)]
 mod tests;

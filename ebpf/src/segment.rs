@@ -3,6 +3,7 @@
 //! Never reported: pure acknowledgements, what a retransmit repeats, the agent's own connections, sockets that the agent ignores.
 use crate::{
     kernel::{Tcp, after, current_comm, current_thread, now, tcp_state},
+    last_read,
     offsets::{OWN_PID, debug, walks_at_egress},
     packet::Packet,
     ring::{self, LARGEST, Payload, count},
@@ -112,7 +113,7 @@ pub fn outgoing(context: &SkBuffContext) -> Option<()> {
     let mut last_read = LastRead::default();
     if sender.tid != 0 {
         segment.head.flags = flag::IN_CALL;
-        last_read = state::last_read(sender.tid);
+        last_read = last_read::of(sender.tid);
     }
     let held_read = state.held;
     let (cookie, serves) = (state.cookie, state.serves());
@@ -147,11 +148,12 @@ fn socket_of(skb: *mut __sk_buff) -> Option<(*const u8, Tcp)> {
 /// Whether anything but the end of this socket is to be reported.
 #[inline(always)]
 fn wanted(state: &mut Socket) -> bool {
-    if state.is(state_flag::OWN | state_flag::CLOSED) || state::generation() == 0 {
+    let generation = state::generation();
+    if state.is(state_flag::OWN | state_flag::CLOSED) || generation == 0 {
         return false;
     }
     if state.is(state_flag::KNOWN) {
-        state.refresh();
+        state.refresh(generation);
     }
     state.verdict.flags & verdict::IGNORE == 0
 }
@@ -206,7 +208,7 @@ fn open(first: &mut First<'_>) -> bool {
             } else {
                 0
             };
-        state.refresh();
+        state.refresh(state::generation());
     }
     let mut addresses = Addresses::default();
     let Some(v6) = addresses_of(sk, &mut addresses) else { return false };
@@ -223,7 +225,7 @@ fn open(first: &mut First<'_>) -> bool {
     let mut last_read = LastRead::default();
     if opener.tid != 0 {
         flags |= flag::IN_CALL;
-        last_read = state::last_read(opener.tid);
+        last_read = last_read::of(opener.tid);
     }
     let head = Head { at, cookie: state.cookie, kind: kind::OPENED, flags, tcp_flags, reserved: 0, len: 0 };
     // SAFETY: the argument is the context.

@@ -4,10 +4,15 @@
 //! kernel side, which knows no runtime, and the manner in which `causality` takes what they note. Registering one is one line in
 //! [`ADAPTERS`]. Nothing here writes into a process. Its memory is hostile: whatever it says, the worst is that its own calls are orphans.
 pub mod assembler;
+mod cpython;
+mod exported;
+mod go;
 #[cfg(test)]
 #[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
 mod jvm;
+mod libuv;
+mod loops;
 pub mod process;
 pub mod studies;
 
@@ -37,6 +42,9 @@ pub enum Refusal {
     /// The process has ended or cannot be read.
     #[error("it cannot be read")]
     Gone,
+    /// It is of the runtime, but not of the kind that the adapter is for: the next adapter that knows the runtime is asked.
+    #[error("it is of another kind")]
+    Other,
 }
 
 /// One runtime.
@@ -56,5 +64,5 @@ pub trait Adapter: Sync {
     }
 }
 
-/// Every adapter; the first that knows a runtime is asked.
-pub const ADAPTERS: &[&dyn Adapter] = &[&jvm::Jvm];
+/// Every adapter; those that know a runtime are asked in this order.
+pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &go::Go, &libuv::Libuv, &loops::Loops, &jvm::Jvm];

@@ -3,7 +3,7 @@
 //! A process may delay a read of its memory for as long as it likes, so nobody waits for this thread; the worst that one process can do
 //! is that those after it stay orphans.
 use super::process::Process;
-use super::{ADAPTERS, Adapter, Refusal, Study};
+use super::{ADAPTERS, Refusal, Study};
 use crate::enrich::runtime::Runtime;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
@@ -55,7 +55,7 @@ struct Waiting {
     due: Instant,
     pause: Duration,
     pid: u32,
-    adapter: &'static dyn Adapter,
+    runtime: Runtime,
     /// What was found the last time.
     before: Option<Box<Study>>,
 }
@@ -97,8 +97,8 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
             Ok(Question::Forget(pid)) => waiting.retain(|waiting| waiting.pid != pid),
             Ok(Question::Meet(pid, runtime)) => {
                 waiting.retain(|waiting| waiting.pid != pid);
-                if let Some(adapter) = ADAPTERS.iter().find(|adapter| adapter.knows(runtime)).filter(|_| waiting.len() < MAX_WAITING) {
-                    waiting.push_back(Waiting { due: Instant::now(), pause: FIRST_PAUSE, pid, adapter: *adapter, before: None });
+                if waiting.len() < MAX_WAITING {
+                    waiting.push_back(Waiting { due: Instant::now(), pause: FIRST_PAUSE, pid, runtime, before: None });
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -106,28 +106,29 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
         }
         let now = Instant::now();
         let Some(at) = waiting.iter().position(|waiting| waiting.due <= now) else { continue };
-        let Some(Waiting { pause, pid, adapter, before, .. }) = waiting.remove(at) else { continue };
-        let again = |before| Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, adapter, before };
-        let studied = Process::open(proc, pid).map_err(|_| Refusal::Gone).and_then(|process| adapter.study(&process));
+        let Some(Waiting { pause, pid, runtime, before, .. }) = waiting.remove(at) else { continue };
+        let (adapter, studied) = study(proc, pid, runtime);
+        let name = adapter.map_or("", |adapter| adapter.name());
+        let again = |before| Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, runtime, before };
         let found = match studied {
             Ok(study) => {
                 let study = Box::new(study);
                 let is_new = before.as_ref() != Some(&study);
-                if adapter.finds_more() {
+                if adapter.is_some_and(|adapter| adapter.finds_more()) {
                     waiting.push_back(again(Some(study.clone())));
                 }
                 if !is_new {
                     continue;
                 }
-                Found::Study { pid, adapter: adapter.name(), study }
+                Found::Study { pid, adapter: name, study }
             }
             Err(Refusal::NotYet(_)) => {
                 waiting.push_back(again(before));
                 continue;
             }
-            Err(Refusal::Gone) => continue,
+            Err(Refusal::Gone | Refusal::Other) => continue,
             Err(Refusal::Unknown(why)) => {
-                let notice = format!("no links by memory for this {}: {why}; its calls may be orphans", adapter.name());
+                let notice = format!("no links by memory for this {name}: {why}; its calls may be orphans");
                 if told.len() >= MAX_TOLD || !told.insert(notice.clone()) {
                     continue;
                 }
@@ -138,4 +139,11 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
             return;
         }
     }
+}
+
+/// Has a process studied by the adapters that know its runtime, one after the other, until one finds its own kind. Gives that one's name.
+fn study(proc: &std::path::Path, pid: u32, runtime: Runtime) -> (Option<&'static dyn Adapter>, Result<Study, Refusal>) {
+    let Ok(process) = Process::open(proc, pid) else { return (None, Err(Refusal::Gone)) };
+    let answers = ADAPTERS.iter().filter(|adapter| adapter.knows(runtime)).map(|adapter| (Some(*adapter), adapter.study(&process)));
+    answers.into_iter().find(|(_, answer)| *answer != Err(Refusal::Other)).unwrap_or((None, Err(Refusal::Other)))
 }

@@ -1,6 +1,8 @@
 //! How a process works on requests: the class decides which evidence counts in it.
+use super::births::Births;
 use super::grounds::Standing;
 use super::manner::Manner;
+use super::rounds::Rounds;
 use super::units::Units;
 use crate::capture::event::{Nanos, SocketId, Thread};
 use rustc_hash::FxHashMap;
@@ -59,6 +61,8 @@ pub(super) struct Process {
     /// How the notes of its memory are taken, if it is looked at.
     pub(super) manner: Option<Manner>,
     pub(super) units: Units,
+    pub(super) rounds: Rounds,
+    pub(super) births: Births,
     /// It has exported spans of its own.
     pub(super) sdk: bool,
     /// It has sent what it had just read.

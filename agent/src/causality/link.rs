@@ -23,6 +23,8 @@ pub enum Evidence {
     Task,
     /// The goroutine that sent the call, or one that waited for it, sent the response.
     Goroutine,
+    /// The callback of an event loop that sent the call, or read its answer, had read the request, or sent the response.
+    Activation,
     /// The process hands bytes on, and had one unfinished request of exactly this content.
     Tunnel,
     /// None.
@@ -105,6 +107,7 @@ impl Evidence {
             Self::Loop => "loop".into(),
             Self::Task => "task".into(),
             Self::Goroutine => "goroutine".into(),
+            Self::Activation => "activation".into(),
             Self::Tunnel => "tunnel".into(),
             Self::None(_) => "none".into(),
         }
@@ -214,13 +217,26 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Connect, Goroutine, Header, Loop, Rendezvous, Task, Thread, Tunnel, Wire};
+        use Evidence::{Activation, Connect, Goroutine, Header, Loop, Rendezvous, Task, Thread, Tunnel, Wire};
         use Reason::{Audit, Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
-        let all =
-            [Header(Format::TraceContext), Wire, Rendezvous, Connect, Thread, Loop, Task, Goroutine, Tunnel, Evidence::None(Reason::Root)];
+        let all = [
+            Header(Format::TraceContext),
+            Wire,
+            Rendezvous,
+            Connect,
+            Thread,
+            Loop,
+            Task,
+            Goroutine,
+            Activation,
+            Tunnel,
+            Evidence::None(Reason::Root),
+        ];
         let evidence = all.map(|evidence| match evidence {
             Header(_) => "header:FORMAT".to_owned(),
-            Wire | Rendezvous | Connect | Thread | Loop | Task | Goroutine | Tunnel | Evidence::None(_) => evidence.name().into_owned(),
+            Wire | Rendezvous | Connect | Thread | Loop | Task | Goroutine | Activation | Tunnel | Evidence::None(_) => {
+                evidence.name().into_owned()
+            }
         });
         assert_eq!(documented("## `wirespan.link`"), evidence);
         let reasons =

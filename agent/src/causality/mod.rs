@@ -4,16 +4,19 @@
 //! back: at once where the caller's thread had read nothing, when the exchange is complete where backward evidence counts, at the
 //! latest after [`MAX_HOLD`]. An exchange is told when it is over, its verdict is there, and the verdicts of those before it in its
 //! trace are there. An orphan is better than a wrong parent: every rule that is not sure says so.
+mod births;
 pub mod class;
 mod graph;
 pub mod grounds;
 pub mod ids;
 pub mod link;
 pub mod manner;
+mod marks;
 pub mod meeting;
 mod nodes;
 pub mod notes;
 pub mod policy;
+mod rounds;
 mod rules;
 mod tunnel;
 mod units;
@@ -128,6 +131,8 @@ pub struct Causality {
     notes: Notes,
     /// Requests that are over and wait for the note of their response.
     notes_due: VecDeque<(Nanos, ExchangeId)>,
+    /// Rounds of processes, and when they are over at the latest.
+    rounds_due: VecDeque<(Nanos, u32, u64)>,
     /// Only where somebody asks why.
     explainer: Option<Explainer>,
     retry: Vec<ExchangeId>,
@@ -153,6 +158,7 @@ impl Causality {
             tunnels: Tunnels::default(),
             notes: Notes::default(),
             notes_due: VecDeque::new(),
+            rounds_due: VecDeque::new(),
             explainer: None,
             retry: Vec::new(),
         }
@@ -249,6 +255,7 @@ impl Causality {
         while let Some((_, id)) = self.notes_due.pop_front_if(|(due, _)| *due <= now) {
             self.note_missing(id);
         }
+        self.end_rounds(now);
         self.notes.tick(now);
         while self.peers_due.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, id)) = self.peers_due.pop_front().filter(|(_, id)| self.graph.is_open(*id)) {
@@ -287,6 +294,7 @@ impl Causality {
         while let Some((_, id)) = self.notes_due.pop_front() {
             self.note_missing(id);
         }
+        self.end_rounds(Nanos::MAX);
         self.settle(out);
         while let Some((_, id)) = self.holds_due.pop_front() {
             self.waited(id, Waited::Enough);

@@ -4,6 +4,7 @@
 //! exchange's first ones, so both sides look for the other: what comes first is kept for a while.
 use super::Causality;
 use super::graph::Node;
+use super::manner::{Manner, Unit};
 use crate::capture::event::{Moment, Nanos, Note, SocketId, Thread};
 use crate::exchange::ExchangeId;
 use crate::flow::stream::seq_distance;
@@ -113,7 +114,13 @@ fn is_at(moment: Moment, client: bool) -> bool {
 
 impl Causality {
     /// Takes a note.
-    pub(super) fn take_note(&mut self, note: Noted) {
+    pub(super) fn take_note(&mut self, mut note: Noted) {
+        self.take_round(&mut note);
+        if let Some(process) =
+            self.processes.get_mut(&note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine)))
+        {
+            process.births.note(&note);
+        }
         let note = Arc::new(note);
         let about = |node: &Node| {
             let first = if note.is_of_answer() { node.answered } else { Some(node.asked) };
@@ -153,6 +160,7 @@ impl Causality {
         }
         *kept = Some(Arc::clone(note));
         self.retry.push(id);
+        self.note_round(id, note);
         if note.moment == Moment::SendResponse {
             self.note_response(id);
         }

@@ -57,6 +57,7 @@ impl Causality {
     /// The link of a call at its client: by its header if that names a span of its own, else by the rules of its process, else by the
     /// header that it hands on, else none.
     pub(super) fn link_call(&mut self, id: ExchangeId) -> Option<Link> {
+        self.learn_birth(id);
         let node = self.graph.get(id)?;
         let span_id = node.key.client_span();
         let header = node.header.as_deref();
@@ -77,7 +78,7 @@ impl Causality {
                 None => root,
             })
         };
-        match self.rule_tunnel(id, node, self.rule(node)) {
+        match self.rule_tunnel(id, node, self.rule(id, node)) {
             Ruling::Owner { owner: request, evidence, provisional } => {
                 let owner = self.told_by(request);
                 match self.graph.get(owner).map(|owner| (&owner.link, owner.header.as_deref())) {
@@ -119,7 +120,7 @@ impl Causality {
     }
 
     /// What the rules of its process say of a call.
-    fn rule(&self, node: &Node) -> Ruling {
+    fn rule(&self, id: ExchangeId, node: &Node) -> Ruling {
         let Some(thread) = node.thread else { return Ruling::Orphan(Reason::Gap) };
         let process = self.processes.get(&thread.pid);
         let habit = process.map(|process| process.habit).unwrap_or_default();
@@ -128,6 +129,7 @@ impl Causality {
         {
             let ruling = match manner {
                 Manner::Units(unit) => self.rule_units(node, process, unit),
+                Manner::Rounds | Manner::LearntRounds => self.rule_rounds(id, node, process, manner),
             };
             // Where threads may decide, they do if the process's memory does not.
             if habit != Habit::Open || !matches!(ruling, Ruling::Orphan(_)) {

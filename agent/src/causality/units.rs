@@ -2,12 +2,14 @@
 //!
 //! Whoever sends a response has worked on its request. So a call belongs to the first request, read before the call was sent, whose
 //! response one of the call's units sends next: the unit that sent the call, or one that waits for it. That unit is known when the
-//! response has been sent; until every request that could be it was answered, the call waits.
+//! response has been sent; until every request that could be it was answered, the call waits. Where none of them sends a response, the
+//! call belongs to the request for which one of them was created, if that is known: see [`super::births`].
 use super::Causality;
+use super::births::{Between, Child};
 use super::class::Process;
 use super::graph::{Node, Waited};
 use super::link::{Evidence, Reason};
-use super::manner::Unit;
+use super::manner::{Manner, Unit};
 use super::notes::NOTE_WAIT;
 use super::rules::Ruling;
 use crate::capture::event::{Nanos, SocketId};
@@ -29,6 +31,14 @@ struct Response {
     socket: SocketId,
     read: Nanos,
     at: Nanos,
+}
+
+/// What a unit was created for.
+struct Born {
+    child: Child,
+    owner: ExchangeId,
+    /// The request had been answered when the call was sent.
+    answered: bool,
 }
 
 /// Which unit of a process sent which responses.
@@ -71,6 +81,14 @@ impl Units {
         self.responses.get(&unit)?.iter().rev().take_while(|response| response.at > at).last()
     }
 
+    /// The response to the request that the unit was working on all the time between two moments.
+    fn during(&self, unit: u64, between: Between) -> Option<&Response> {
+        let responses = self.responses.get(&unit)?;
+        let later = responses.partition_point(|response| response.read <= between.after);
+        let is_at_next = responses.get(later).is_some_and(|next| next.read < between.before);
+        responses.get(later.checked_sub(1)?).filter(|_| !is_at_next)
+    }
+
     /// Whether the self-audit has failed: what the adapter takes for units works on several requests at a time.
     fn is_refuted(&self) -> bool {
         self.failed > 1 && self.failed.saturating_mul(TOLERANCE) > self.compared.max(AUDIT)
@@ -88,7 +106,7 @@ impl Causality {
         let response = Response { request: id, socket: node.socket, read, at };
         let done = node.done;
         if let Some(process) = self.processes.get_mut(&pid)
-            && let Some(unit) = unit.filter(|_| process.manner.is_some())
+            && let Some(unit) = unit.filter(|_| matches!(process.manner, Some(Manner::Units(_))))
         {
             process.units.responded(unit, response);
         }
@@ -132,8 +150,8 @@ impl Causality {
         // A thread may do others' work one after the other, so who waited for the answer when it came says more than who sent the call.
         let sent = if unit == Unit::Thread && !answer.is_empty() { &[] } else { &*sent.output };
         let mut open = false;
-        for id in sent.iter().chain(answer) {
-            match process.units.next(*id, node.asked.at) {
+        for id in unit.among(sent).chain(unit.among(answer)) {
+            match process.units.next(id, node.asked.at) {
                 Some(response) if response.read < node.asked.at => {
                     let evidence = match unit {
                         Unit::Task => Evidence::Task,
@@ -151,7 +169,34 @@ impl Causality {
             Some(rival) => Ruling::Wait(Some(rival)),
             // Where it serves is known from its first response on.
             None if open && process.ports.is_empty() && node.waited == Waited::Briefly => Ruling::Wait(None),
-            None => Ruling::Orphan(Reason::Root),
+            None => match self.born_for(node, process, unit) {
+                Some(born) if process.births.trusts(born.child, born.answered) => {
+                    Ruling::Owner { owner: born.owner, evidence: Evidence::Goroutine, provisional: false }
+                }
+                _ => Ruling::Orphan(Reason::Root),
+            },
+        }
+    }
+
+    /// The request for which one of the call's units, or one that it descends from, was created.
+    fn born_for(&self, node: &Node, process: &Process, unit: Unit) -> Option<Born> {
+        let sent = node.request_note.as_ref()?;
+        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
+        let ancestors = unit.among(&sent.output).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
+        let (id, child) = ancestors.into_iter().find(|(_, child)| process.units.responses.contains_key(&child.parent))?;
+        let response = process.units.during(child.parent, process.births.created(id, sent.at))?;
+        Some(Born { child, owner: response.request, answered: response.at < node.asked.at })
+    }
+
+    /// Remembers what a call that is about to be linked says of the place where its unit was created.
+    pub(super) fn learn_birth(&mut self, id: ExchangeId) {
+        let Some(node) = self.graph.get(id).filter(|node| node.done) else { return };
+        let Some(thread) = node.thread else { return };
+        let Some((process, sent)) = self.processes.get(&thread.pid).zip(node.request_note.as_ref()) else { return };
+        let Some(Manner::Units(unit)) = process.manner else { return };
+        let (Some(born), at) = (self.born_for(node, process, unit), sent.at) else { return };
+        if let Some(process) = self.processes.get_mut(&thread.pid) {
+            process.births.learn(born.child, born.owner, at, born.answered);
         }
     }
 
@@ -162,7 +207,7 @@ impl Causality {
     }
 
     /// Tries again what waits for this exchange.
-    fn wake(&mut self, id: ExchangeId) {
+    pub(super) fn wake(&mut self, id: ExchangeId) {
         if let Some(node) = self.graph.get_mut(id) {
             let mut waiters = std::mem::take(&mut node.waiters);
             self.retry.append(&mut waiters);

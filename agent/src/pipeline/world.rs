@@ -53,6 +53,8 @@ pub struct World {
     reads: HashMap<Thread, LastRead>,
     /// What the walks of a thread's process put out at whatever it does.
     memory: HashMap<Thread, Vec<u64>>,
+    /// The part of its stack that they copy.
+    stacks: HashMap<Thread, Vec<u8>>,
 }
 
 pub fn thread(pid: u32, tid: u32) -> Thread {
@@ -72,8 +74,8 @@ impl World {
         }
         let (client, server) = ([192, 168, 0, 1], [192, 168, 0, 2]);
         let (mirrored, conns, reads) = (HashSet::new(), HashMap::new(), HashMap::new());
-        let memory = HashMap::new();
-        Self { pipeline, client, server, mirrored, untold: 0, spans: Vec::new(), now: 1_000_000_000, next: 0, conns, reads, memory }
+        let (memory, stacks) = (HashMap::new(), HashMap::new());
+        Self { pipeline, client, server, mirrored, untold: 0, spans: Vec::new(), now: 1_000_000_000, next: 0, conns, reads, memory, stacks }
     }
 
     /// The same, with all programs on one host and talking over loopback.
@@ -96,11 +98,18 @@ impl World {
         self.memory.insert(thread, output.to_vec());
     }
 
+    /// From now on `thread` is in this callback of its event loop: its stack says so.
+    pub fn calls_back(&mut self, thread: Thread, callback: u8) {
+        self.at(thread, &[0x7000, 0x7000]);
+        self.stacks.insert(thread, vec![callback; 64]);
+    }
+
     /// Tells what is in the memory of a thread that has just read or written these bytes.
     fn note(&mut self, thread: Thread, socket: SocketId, moment: Moment, from: u32, upto: u32) {
         if let Some(memory) = self.memory.get(&thread) {
             let output = std::array::from_fn(|index| memory.get(index).copied().unwrap_or(0));
-            self.tell(&Event::Note(Note { at: self.now, socket, thread, moment, from, upto, is_write: true, output, window: &[] }));
+            let window = self.stacks.get(&thread).cloned().unwrap_or_default();
+            self.tell(&Event::Note(Note { at: self.now, socket, thread, moment, from, upto, is_write: true, output, window: &window }));
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Kind {
     Tokio,
     /// Jars and classes.
     Java,
+    /// One program, with libuv from Debian's package.
+    C,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::Go => "go",
             Self::Tokio => "rust",
             Self::Java => "java",
+            Self::C => "c",
         }
     }
 
@@ -43,7 +46,10 @@ impl Kind {
             Self::Node => &["package.json", "package-lock.json"],
             Self::Go => &["go.mod", "go.sum", "main.go", "http2.go"],
             Self::Tokio => &["Cargo.toml", "Cargo.lock", "src/main.rs"],
-            Self::Java => &["pom.xml", "src/Call.java", "src/ReactorServer.java", "src/Server.java", "src/TomcatServer.java"],
+            Self::C => &["uv.c"],
+            Self::Java => {
+                &["pom.xml", "src/Call.java", "src/NettyServer.java", "src/ReactorServer.java", "src/Server.java", "src/TomcatServer.java"]
+            }
         }
     }
 
@@ -75,6 +81,7 @@ impl Kind {
             Self::Go => self.install_go(&into),
             Self::Tokio => self.install_tokio(&into),
             Self::Java => self.install_java(&into),
+            Self::C => self.install_c(&into),
         }
         fs::write(stamp, wanted).expect("a note of what is installed");
         into
@@ -107,6 +114,12 @@ impl Kind {
         // The flags of the agent are not the flags of its subjects.
         cargo.env_remove("RUSTFLAGS").env("CARGO_TARGET_DIR", into.join("target"));
         run(cargo);
+    }
+
+    fn install_c(self, into: &Path) {
+        let mut compiler = with(command("cc", &["-O2", "-o"]), [into.join("uv")]);
+        compiler.arg(self.sources().join("uv.c")).arg("-luv");
+        run(compiler);
     }
 
     fn install_java(self, into: &Path) {

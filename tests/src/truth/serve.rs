@@ -23,6 +23,7 @@ pub fn needs(workload: &Workload) -> &'static [Kind] {
         Served::Tokio => &[Kind::Tokio],
         Served::Java => &[Kind::Java],
         Served::Java25 => &[Kind::Java, Kind::Python],
+        Served::Libuv => &[Kind::C],
         Served::Node | Served::Unicorn | Served::Nginx => &[],
     }
 }
@@ -74,6 +75,7 @@ pub fn start(workload: &Workload, log: &Path, rig: &Rig, ports: [u16; 3]) -> Pro
         }
         Served::Go | Served::GoHttp2 | Served::GoSql => rig.command(&installed(Kind::Go, "server"), &ports),
         Served::Tokio => rig.command(&installed(Kind::Tokio, "bin/wirespan-truth-tokio"), &ports),
+        Served::Libuv => rig.command(&installed(Kind::C, "uv"), &ports),
         Served::Java => java("java"),
         Served::Java25 => java(&newer_java(&Kind::Python.installed()).display().to_string()),
         Served::Nginx => {

@@ -23,6 +23,8 @@ pub enum Program {
     GoSql,
     /// tokio with axum.
     Tokio,
+    /// C with libuv.
+    Libuv,
     /// A JVM.
     Java,
     /// A JVM that has virtual threads.
@@ -77,16 +79,21 @@ pub const WORKLOADS: &[Workload] = &[
     right(workload("java-pool", "JDK server, fixed pool of 16", Program::Java, "pool", 1)),
     right(workload("tomcat", "Tomcat, embedded", Program::Java, "tomcat", 1)),
     right(workload("nginx-proxy", "nginx `proxy_pass`, upstream keep-alive", Program::Nginx, "proxy", 1)),
-    workload("node-direct", "Node: `http` agent, unlimited", Program::Node, "direct", 1),
-    workload("node-pool", "Node: agent of 4 sockets", Program::Node, "pool", 1),
-    workload("node-fetch", "Node: `fetch`", Program::Node, "fetch", 1),
-    workload("node-sequential", "Node: two sequential `await`s", Program::Node, "sequential", 2),
-    workload("node-parallel", "Node: `Promise.all` of two", Program::Node, "parallel", 2),
-    workload("node-timer", "Node: a timer first", Program::Node, "timer", 1),
-    workload("node-file", "Node: a file read first", Program::Node, "file", 1),
+    right(workload("node-direct", "Node: `http` agent, unlimited", Program::Node, "direct", 1)),
+    right(workload("node-pool", "Node: agent of 4 sockets", Program::Node, "pool", 1)),
+    right(workload("node-fetch", "Node: `fetch`", Program::Node, "fetch", 1)),
+    right(workload("node-sequential", "Node: two sequential `await`s", Program::Node, "sequential", 2)),
+    right(workload("node-parallel", "Node: `Promise.all` of two", Program::Node, "parallel", 2)),
+    right(workload("node-timer", "Node: a timer first", Program::Node, "timer", 1)),
+    right(workload("node-file", "Node: a file read first", Program::Node, "file", 1)),
     workload("node-redis", "Node: Redis", Program::Node, "redis", 1),
     workload("node-after", "Node: a call after the response", Program::Node, "after", 1),
-    workload("node-background", "Node: a background job beside", Program::Node, "background", 1),
+    right(workload("node-background", "Node: a background job beside", Program::Node, "background", 1)),
+    workload("node-pool-sequential", "Node: agent of 4 sockets, two sequential `await`s", Program::Node, "pool-sequential", 2),
+    right(workload("node-batch", "Node: calls collected by `setImmediate`", Program::Node, "batch", 1)),
+    right(workload("node-mixed", "Node: by turns a timer, a file, `fetch`, a batch", Program::Node, "mixed", 1)),
+    right(workload("libuv", "C with libuv", Program::Libuv, "direct", 1)),
+    right(workload("libuv-timer", "C with libuv: a timer first", Program::Libuv, "timer", 1)),
     workload("aiohttp-direct", "asyncio (aiohttp)", Program::Loop, "direct", 1),
     workload("aiohttp-pool", "asyncio: pool of 4 connections", Program::Loop, "pool", 1),
     workload("aiohttp-sequential", "asyncio: two sequential `await`s", Program::Loop, "sequential", 2),
@@ -120,6 +127,8 @@ pub const WORKLOADS: &[Workload] = &[
     workload("java-handoff", "Java: handed to another pool", Program::Java, "handoff", 1),
     workload("java-httpclient", "Java: `HttpClient.send`", Program::Java, "httpclient", 1),
     workload("java-virtual", "Java 25: virtual threads, `HttpURLConnection`", Program::Java25, "virtual", 1),
+    right(workload("netty", "Netty: the call in the request's loop", Program::Java, "netty", 1)),
+    right(workload("netty-timer", "Netty: a timer first", Program::Java, "netty-timer", 1)),
     workload("reactor-netty", "reactor-netty at both ends", Program::Java, "reactor", 1),
 ];
 

@@ -6,8 +6,9 @@ const http = require('http');
 const [port, backend, redisPort, variant] = process.argv.slice(2);
 const TIMER = 5;
 const BACKGROUND = 3;
+const MIXED = ['direct', 'timer', 'file', 'fetch', 'batch'];
 // `pool`: more requests than connections, so that most calls are sent when an earlier answer has freed one.
-const agent = new http.Agent({ keepAlive: true, maxSockets: variant === 'pool' ? 4 : Infinity });
+const agent = new http.Agent({ keepAlive: true, maxSockets: variant.startsWith('pool') ? 4 : Infinity });
 const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 
 function call(id, number) {
@@ -25,6 +26,17 @@ async function fetched(id, number) {
 const later = (promise) => promise.catch((error) => console.error(error));
 
 let cache;
+let batch = [];
+
+// Makes the call with those of all requests that come until the loop's next turn.
+function collected(id) {
+  return new Promise((resolve, reject) => {
+    batch.push(() => call(id, 1).then(resolve, reject));
+    if (batch.length === 1) {
+      setImmediate(() => batch.splice(0).forEach((make) => make()));
+    }
+  });
+}
 
 const variants = {
   direct: (id) => call(id, 1),
@@ -36,6 +48,9 @@ const variants = {
   timer: async (id) => { await pause(TIMER); await call(id, 1); },
   file: async (id) => { await fs.promises.readFile('/etc/hostname'); await call(id, 1); },
   redis: (id) => cache.get(`b:${id}:1`),
+  'pool-sequential': async (id) => { await call(id, 1); await call(id, 2); },
+  batch: collected,
+  mixed: (id) => variants[MIXED[Number(id.slice(1)) % MIXED.length]](id),
   // The response is sent long before the call.
   after: async (id) => { later(pause(TIMER).then(() => call(id, 1))); },
 };

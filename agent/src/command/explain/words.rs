@@ -15,6 +15,9 @@ pub(super) fn evidence(evidence: Evidence) -> String {
         Evidence::Loop => "its loop had read the request in the same round".to_owned(),
         Evidence::Task => "its task, or one that waited for it, sent the response".to_owned(),
         Evidence::Goroutine => "its goroutine, or one that waited for it, sent the response".to_owned(),
+        Evidence::Activation => {
+            "one callback of its event loop read the request and sent the call, or read its answer and sent the response".to_owned()
+        }
         Evidence::Tunnel => "its process hands bytes on, and had one unfinished request with exactly these".to_owned(),
         Evidence::None(why) => reason(why).to_owned(),
     }

@@ -24,6 +24,7 @@ public final class Server {
       case "virtual" -> serve(port, virtualThreads(), Call.blocking(backend));
       case "tomcat" -> TomcatServer.serve(port, Call.blocking(backend));
       case "reactor" -> ReactorServer.serve(port, backend);
+      case "netty", "netty-timer" -> NettyServer.serve(port, Integer.parseInt(args[1]), args[3].equals("netty-timer"));
       default -> throw new IllegalArgumentException(args[3]);
     }
   }
