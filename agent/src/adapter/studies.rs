@@ -3,7 +3,7 @@
 //! A process may delay a read of its memory for as long as it likes, so nobody waits for this thread; the worst that one process can do
 //! is that those after it stay orphans.
 use super::process::Process;
-use super::{ADAPTERS, Refusal, Study};
+use super::{ADAPTERS, Adapter, Refusal, Study};
 use crate::enrich::runtime::Runtime;
 use rustc_hash::FxHashSet;
 use std::collections::VecDeque;
