@@ -2,12 +2,14 @@
 mod classes;
 mod heap;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod waits;
 
-use super::assembler::Assembler;
+use super::assembler::{Assembler, Cell};
 use super::process::{Memory, Process};
-use super::{Adapter, Refusal, Study};
+use super::{Adapter, Refusal, Study, exported};
 use crate::causality::manner::{Manner, Unit};
 use crate::enrich::runtime::Runtime;
 use classes::Classes;
@@ -16,6 +18,7 @@ use tables::Tables;
 use std::iter;
 use threads::Threads;
 use waits::Waits;
+use wirespan_abi::walk::cell;
 
 /// The adapter.
 pub struct Jvm;
@@ -32,7 +35,7 @@ impl Adapter for Jvm {
     fn study(&self, process: &Process) -> Result<Study, Refusal> {
         let library = process.module(|path| path.trim_end_matches(" (deleted)").ends_with("/libjvm.so"));
         let base = library.ok_or(Refusal::NotYet("it has not loaded its virtual machine"))?.range.start;
-        study(process, base)
+        study(process, &|name| Some(exported::function(process, base, name)?.start))
     }
 
     fn finds_more(&self) -> bool {
@@ -42,9 +45,13 @@ impl Adapter for Jvm {
 
 const THREAD: &str = "java/lang/Thread";
 
-fn study(memory: &dyn Memory, base: u64) -> Result<Study, Refusal> {
+/// Cells of the walks: the machine's thread, and the number of the Java thread that it runs. Others are those of [`waits`].
+const MACHINE: Cell = cell::FREE;
+const NUMBER: Cell = 7;
+
+fn study(memory: &dyn Memory, symbol: &dyn Fn(&str) -> Option<u64>) -> Result<Study, Refusal> {
     let unknown = |what: &str| Refusal::Unknown(what.to_owned());
-    let tables = Tables::read(memory, base).ok_or_else(|| unknown("its virtual machine does not describe itself"))?;
+    let tables = Tables::read(memory, symbol).ok_or_else(|| unknown("its virtual machine does not describe itself"))?;
     let heap = Heap::read(memory, &tables).map_err(unknown)?;
     let threads = Threads::new(&tables).ok_or_else(|| unknown("its threads are described in another way"))?;
     let wanted: Vec<&str> = iter::once(THREAD).chain(waits::CLASSES).collect();
@@ -55,15 +62,15 @@ fn study(memory: &dyn Memory, base: u64) -> Result<Study, Refusal> {
     let walk = |waits: Option<&Waits>| {
         let mut walk = Assembler::new(0);
         let [stranger, own] = [walk.place(), walk.place()];
-        threads.load(&mut walk, slot, 4, 5, stranger);
-        threads.load_java(&mut walk, waits::RUNNING, 4);
-        walk.load(7, waits::RUNNING, number);
+        threads.load(&mut walk, slot, MACHINE, waits::WAITER, stranger);
+        threads.load_java(&mut walk, waits::RUNNING, MACHINE);
+        walk.load(NUMBER, waits::RUNNING, number);
         if let Some(waits) = waits {
             waits.load(&mut walk, &heap, own);
             walk.load(waits::WAITER, waits::WAITER, number).emit(waits::WAITER);
         }
         walk.here(own);
-        walk.emit(7).end();
+        walk.emit(NUMBER).end();
         walk.here(stranger);
         walk.drop_note();
         walk.finish().ok_or_else(|| unknown("the way to who waits is too long"))
@@ -73,31 +80,4 @@ fn study(memory: &dyn Memory, base: u64) -> Result<Study, Refusal> {
     let mut read = Assembler::new(0);
     read.end();
     Ok(Study { manner: Manner::Units(Unit::Thread), walks: [read.finish(), Some(own.clone()), Some(own), Some(answer)] })
-}
-
-#[cfg(test)]
-mod live {
-    use super::*;
-    use std::path::Path;
-    #[test]
-    fn live() {
-        let Ok(pid) = std::env::var("JVM_PID") else { return };
-        let process = Process::open(Path::new("/proc"), pid.parse().unwrap()).unwrap();
-        let at = std::time::Instant::now();
-        let study = Jvm.study(&process);
-        println!("{:?}", at.elapsed());
-        let library = process.module(|path| path.ends_with("/libjvm.so")).unwrap();
-        let tables = Tables::read(&process, library.range.start).unwrap();
-        println!("tables {:?}", at.elapsed());
-        let heap = Heap::read(&process, &tables).unwrap();
-        println!("{heap:x?} {:?}", at.elapsed());
-        let threads = Threads::new(&tables).unwrap();
-        println!("{threads:x?} {:x?} {:?}", threads.slot(&process), at.elapsed());
-        let study = study.unwrap();
-        let classes = Classes::find(&process, &tables, &waits::CLASSES).unwrap();
-        println!("{:x?} {:?}", Waits::new(&process, &heap, &classes, &threads), study.walks[3].as_ref().map(|w| w.len));
-        for (pointer, _) in threads.all(&process) {
-            print!("{:?} ", crate::adapter::interpreter::walk(study.walks[3].as_ref().unwrap(), pointer, 0, 0, &process).map(|left| left.output()));
-        }
-    }
 }

@@ -5,16 +5,10 @@
 use super::super::process::Memory;
 use rustc_hash::FxHashMap;
 
-/// Symbols looked at: a libjvm exports about five hundred, one that was not stripped of its version script some fifty thousand.
-const MAX_SYMBOLS: u64 = 65_536;
 /// Entries of one table: JDK 17 to 25 have fewer than a thousand.
 const MAX_ENTRIES: u64 = 8192;
-/// Longest name of a symbol, a type or a field that matters.
+/// Longest name of a type or a field that matters.
 const LONGEST_NAME: usize = 160;
-/// Program headers of a library: about ten.
-const MAX_HEADERS: u64 = 32;
-/// Entries of a dynamic section: about thirty.
-const MAX_DYNAMIC: u64 = 128;
 
 /// A field of one of the virtual machine's structures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +27,9 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Reads the tables of the libjvm that is mapped at `base`; `None` if it has none, or they are not filled yet.
-    pub(super) fn read(memory: &dyn Memory, base: u64) -> Option<Self> {
-        let symbols = exported(memory, base)?;
-        let value = |name: &str| memory.word(*symbols.get(name)?);
+    /// Reads the tables of a libjvm, which has its `symbol`s there; `None` if it has none, or they are not filled yet.
+    pub(super) fn read(memory: &dyn Memory, symbol: &dyn Fn(&str) -> Option<u64>) -> Option<Self> {
+        let value = |name: &str| memory.word(symbol(name)?);
         let mut tables = Self::default();
 
         let [first, stride] = [value("gHotSpotVMStructs")?, value("gHotSpotVMStructEntryArrayStride")?];
@@ -86,32 +79,4 @@ fn entries(memory: &dyn Memory, first: u64, stride: u64, name: u64) -> impl Iter
 
 fn name(memory: &dyn Memory, address: u64) -> Option<String> {
     memory.text(address, LONGEST_NAME)
-}
-
-/// The symbols that the library at `base` exports whose names begin like those of the tables.
-fn exported(memory: &dyn Memory, base: u64) -> Option<FxHashMap<String, u64>> {
-    const DYNAMIC: u32 = 2;
-    let at = |distance: u64| base.checked_add(distance);
-    let (headers, count) = (memory.word(at(32)?)?, u64::from(memory.half(at(56)?)? & 0xffff));
-    let header = |index: u64| at(headers)?.checked_add(index * 56);
-    let dynamic = (0..count.min(MAX_HEADERS)).filter_map(header).find(|header| memory.half(*header) == Some(DYNAMIC))?;
-    let dynamic = at(memory.word(dynamic.checked_add(16)?)?)?;
-    // The dynamic linker of glibc has added the base to the addresses in this table, that of musl has not.
-    let entry = |tag: u64| {
-        let entries = (0..MAX_DYNAMIC).filter_map(|index| dynamic.checked_add(index * 16));
-        let found = entries.take_while(|entry| memory.word(*entry) != Some(0)).find(|entry| memory.word(*entry) == Some(tag))?;
-        let value = memory.word(found.checked_add(8)?)?;
-        if value < base { at(value) } else { Some(value) }
-    };
-    let (strings, symbols) = (entry(5)?, entry(6)?);
-    // The names follow the symbols in every file that a linker writes; without that there is no telling where the symbols end.
-    let count = strings.checked_sub(symbols)? / 24;
-    let mut found = FxHashMap::default();
-    for symbol in (0..count.min(MAX_SYMBOLS)).filter_map(|index| symbols.checked_add(index * 24)) {
-        let name = strings.checked_add(memory.half(symbol)?.into())?;
-        if memory.word(name) == Some(u64::from_le_bytes(*b"gHotSpot")) {
-            found.insert(memory.text(name, LONGEST_NAME)?, at(memory.word(symbol.checked_add(8)?)?)?);
-        }
-    }
-    Some(found)
 }

@@ -13,7 +13,7 @@ const BLOCKS: i32 = 8;
 /// How far that table is searched: a program has a few libraries with thread-local data.
 const FURTHEST_BLOCK: i32 = 1024;
 /// How far a block is searched: libjvm's have some 80 bytes.
-const LONGEST_BLOCK: usize = 512;
+const LONGEST_BLOCK: i32 = 512;
 
 /// Where things are in a thread's structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,9 +102,9 @@ fn slots(memory: &dyn Memory, (pointer, thread): (u64, u64)) -> Vec<Slot> {
     let Some(table) = pointer.checked_add_signed(BLOCKS.into()).and_then(|at| memory.word(at)) else { return Vec::new() };
     let block = |block: i32| {
         let address = memory.word(table.checked_add_signed(block.into())?)?;
-        let bytes = memory.bytes(address, LONGEST_BLOCK)?;
-        let words = bytes.as_chunks().0.iter().zip(0..).filter(|(word, _)| u64::from_le_bytes(**word) == thread);
-        Some(words.map(|(_, index)| Slot { block, at: index * 8 }).collect::<Vec<_>>())
+        // Word by word, since it may end where its mapping does.
+        let words = (0..LONGEST_BLOCK).step_by(8).map_while(|at| Some((at, memory.word(address.checked_add_signed(at.into())?)?)));
+        Some(words.filter(|(_, word)| *word == thread).map(|(at, _)| Slot { block, at }).collect::<Vec<_>>())
     };
     (8..=FURTHEST_BLOCK).step_by(8).filter_map(block).flatten().collect()
 }
