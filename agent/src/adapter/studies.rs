@@ -109,13 +109,15 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
         let Some(Waiting { pause, pid, runtime, before, .. }) = waiting.remove(at) else { continue };
         let (adapter, studied) = study(proc, pid, runtime);
         let name = adapter.map_or("", |adapter| adapter.name());
-        let again = |before| Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, runtime, before };
+        let again =
+            |later: Duration, before| Waiting { due: Instant::now() + pause, pause: later.min(LONGEST_PAUSE), pid, runtime, before };
         let found = match studied {
             Ok(study) => {
                 let study = Box::new(study);
                 let is_new = before.as_ref() != Some(&study);
-                if adapter.is_some_and(|adapter| adapter.finds_more()) {
-                    waiting.push_back(again(Some(study.clone())));
+                if adapter.is_some_and(Adapter::finds_more) {
+                    // What a program loads, it loads soon after it has begun to work.
+                    waiting.push_back(again(pause * 5 / 4, Some(study.clone())));
                 }
                 if !is_new {
                     continue;
@@ -123,7 +125,7 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
                 Found::Study { pid, adapter: name, study }
             }
             Err(Refusal::NotYet(_)) => {
-                waiting.push_back(again(before));
+                waiting.push_back(again(pause * 2, before));
                 continue;
             }
             Err(Refusal::Gone | Refusal::Other) => continue,

@@ -115,9 +115,8 @@ impl<'a> Classes<'a> {
             Fields::Table(fields, count) => {
                 let count = (self.memory.half(class.checked_add_signed(count.into())?)? & 0xffff).min(MAX_FIELDS);
                 let table = self.memory.bytes(self.at(class, fields)?.checked_add(4)?, count as usize * 12)?;
-                let half = |field: &[u8], index: usize| {
-                    Some(u32::from(u16::from_le_bytes([*field.get(2 * index)?, *field.get(2 * index + 1)?])))
-                };
+                let half =
+                    |field: &[u8], index: usize| Some(u32::from(u16::from_le_bytes([*field.get(2 * index)?, *field.get(2 * index + 1)?])));
                 // Of a field: access, name, type, initial value, offset in two halves, whose last two bits say that it is one.
                 let field = table.chunks_exact(12).find(|field| half(field, 1).is_some_and(is_wanted))?;
                 Some((half(field, 5)? << 16 | half(field, 4)?) >> 2)

@@ -1,6 +1,6 @@
 //! The tables in which libjvm describes its own structures to debuggers: names of types and fields with their offsets and addresses.
 //!
-//! They are exported symbols (`gHotSpotVMStructs` and its companions, `src/hotspot/share/runtime/vmStructs.hpp` of OpenJDK) of every
+//! They are exported symbols (`gHotSpotVMStructs` and its companions, `src/hotspot/share/runtime/vmStructs.hpp` of the JDK) of every
 //! build, stripped or not, and are read from the process's memory.
 use super::super::process::Memory;
 use rustc_hash::FxHashMap;

@@ -43,7 +43,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("java/util/concurrent/CompletableFuture$UniCompletion", &["next", "dep"]),
     ("java/util/concurrent/CompletableFuture$Signaller", &["next", "thread"]),
     ("jdk/internal/net/http/HttpClientImpl$SelectorManager", &["eetop", "tid"]),
-    ("jdk/internal/net/http/SocketTube", &["channel", "readPublisher"]),
+    ("jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadEvent", &["channel", "this$1"]),
     ("jdk/internal/net/http/SocketTube$InternalReadPublisher", &["subscription"]),
     ("jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadSubscription", &["subscriber"]),
     ("jdk/internal/net/http/Http1AsyncReceiver$Http1TubeSubscriber", &["this$0"]),
@@ -53,6 +53,11 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("java/net/InetSocketAddress", &["holder"]),
     ("java/net/InetSocketAddress$InetSocketAddressHolder", &["port"]),
 ];
+
+/// The Java thread of that number.
+fn java(number: u64) -> u64 {
+    OBJECTS + 0x100 * (number - 1)
+}
 
 struct Machine {
     memory: Bytes,
@@ -167,10 +172,12 @@ impl Machine {
         let constants = self.words(&constants);
         let mut described = Vec::new();
         for (field, offset) in (0..fields.len() as u8).zip((12..).step_by(4)) {
-            match streams {
+            if streams {
                 // Numbers of a stream are one more than they are; every field has an initial value here.
-                true => described.extend([field + 1, 1, offset + 1, 1, 2, 1]),
-                false => described.extend([0, field.into(), 0, 0, u16::from(offset) << 2 | 1, 0].iter().flat_map(|half| half.to_le_bytes())),
+                described.extend([field + 1, 1, offset + 1, 1, 2, 1]);
+            } else {
+                let halves = [0, field.into(), 0, 0, u16::from(offset) << 2 | 1, 0];
+                described.extend(halves.iter().flat_map(|half| half.to_le_bytes()));
             }
         }
         let described = if streams { [&[fields.len() as u8 + 1, 1], &described[..]].concat() } else { described };
@@ -212,11 +219,6 @@ impl Machine {
         address
     }
 
-    /// The Java thread of that number.
-    fn java(&self, number: u64) -> u64 {
-        OBJECTS + 0x100 * (number - 1)
-    }
-
     /// Puts words on the first thread's stack, from the outermost inwards.
     fn push(&mut self, words: &[u64]) {
         for (word, depth) in words.iter().zip((START + 64..).step_by(24)) {
@@ -255,7 +257,7 @@ fn a_thread_is_the_java_thread_that_it_runs() {
 #[test]
 fn who_waits_for_the_task_of_this_thread_comes_first() {
     let mut machine = Machine::new(true, PLAIN);
-    let (own, other) = (machine.java(1), machine.java(2));
+    let (own, other) = (java(1), java(2));
     let node = machine.object("java/util/concurrent/FutureTask$WaitNode", &[other]);
     // Left over from what another thread runs.
     let strange = machine.object("java/util/concurrent/FutureTask", &[0, other, node]);
@@ -269,7 +271,7 @@ fn who_waits_for_the_task_of_this_thread_comes_first() {
 
 /// A future on which `depth` others depend, one after the other; the last is waited for by the second thread.
 fn futures(machine: &mut Machine, depth: usize) -> u64 {
-    let waiter = machine.java(2);
+    let waiter = java(2);
     let signaller = machine.object("java/util/concurrent/CompletableFuture$Signaller", &[0, waiter]);
     let mut future = machine.object("java/util/concurrent/CompletableFuture", &[0, signaller]);
     for _ in 0..depth {
@@ -295,7 +297,7 @@ fn who_waits_for_the_last_of_several_futures_is_found() {
 fn the_client_s_selector_works_for_who_waits_for_the_headers_on_this_socket() {
     let mut machine = Machine::new(true, PLAIN);
     // There is no kernel here: the local port of the socket that is read is zero.
-    let tube = |machine: &mut Machine, port| {
+    let event = |machine: &mut Machine, port| {
         let mut object = futures(machine, 16);
         for class in [
             "jdk/internal/net/http/Http1Response$HeadersReader",
@@ -309,9 +311,9 @@ fn the_client_s_selector_works_for_who_waits_for_the_headers_on_this_socket() {
         let holder = machine.object("java/net/InetSocketAddress$InetSocketAddressHolder", &[port]);
         let address = machine.object("java/net/InetSocketAddress", &[holder]);
         let channel = machine.object("sun/nio/ch/SocketChannelImpl", &[address]);
-        machine.object("jdk/internal/net/http/SocketTube", &[channel, object])
+        machine.object("jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadEvent", &[channel, object])
     };
-    let [own, strange] = [0, 40_001].map(|port| tube(&mut machine, port));
+    let [own, strange] = [0, 40_001].map(|port| event(&mut machine, port));
     let class = (machine.classes["jdk/internal/net/http/HttpClientImpl$SelectorManager"] - CLASSES) as u32;
     machine.memory.set(OBJECTS + 8, &class.to_le_bytes());
     machine.push(&[strange, 0, own]);

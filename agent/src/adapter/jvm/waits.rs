@@ -1,11 +1,11 @@
 //! Who waits for what a thread does: from the objects on its stack to the thread that is parked until they are done.
 //!
 //! - A pool's worker has its task on the stack (`FutureTask`, `CompletableFuture`), and the task knows who waits for it.
-//! - The selector of `java.net.http.HttpClient` has the connection on its stack that it reads from (`SocketTube`); from there the way
+//! - The selector of `java.net.http.HttpClient` has the event on its stack that a connection has something to read; from there the way
 //!   goes by the exchange to the future of its headers, on which others depend, the last of which knows who waits for it.
 //!
-//! What lies on a stack may be a left-over. So a task must name this thread as its runner, a future must be undone, and a connection must
-//! have the local port of the socket that was read.
+//! What lies on a stack may be a left-over. So a task must name this thread as its runner, a future must be undone, and an event's
+//! connection must have the local port of the socket that was read.
 use super::super::assembler::{Assembler, Cell, Place};
 use super::super::process::Memory;
 use super::classes::Classes;
@@ -20,7 +20,7 @@ const FUTURE: &str = "java/util/concurrent/CompletableFuture";
 const DEPENDENT: &str = "java/util/concurrent/CompletableFuture$UniCompletion";
 const FUTURE_WAIT: &str = "java/util/concurrent/CompletableFuture$Signaller";
 const SELECTOR: &str = "jdk/internal/net/http/HttpClientImpl$SelectorManager";
-const TUBE: &str = "jdk/internal/net/http/SocketTube";
+const EVENT: &str = "jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadEvent";
 const PUBLISHER: &str = "jdk/internal/net/http/SocketTube$InternalReadPublisher";
 const SUBSCRIPTION: &str = "jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadSubscription";
 const SUBSCRIBER: &str = "jdk/internal/net/http/Http1AsyncReceiver$Http1TubeSubscriber";
@@ -32,8 +32,21 @@ const ADDRESS_HOLDER: &str = "java/net/InetSocketAddress$InetSocketAddressHolder
 
 /// Every class that is looked for.
 pub(super) const CLASSES: [&str; 15] = [
-    TASK, TASK_WAIT, FUTURE, DEPENDENT, FUTURE_WAIT, SELECTOR, TUBE, PUBLISHER, SUBSCRIPTION, SUBSCRIBER, RECEIVER, READER, CHANNEL,
-    ADDRESS, ADDRESS_HOLDER,
+    TASK,
+    TASK_WAIT,
+    FUTURE,
+    DEPENDENT,
+    FUTURE_WAIT,
+    SELECTOR,
+    EVENT,
+    PUBLISHER,
+    SUBSCRIPTION,
+    SUBSCRIBER,
+    RECEIVER,
+    READER,
+    CHANNEL,
+    ADDRESS,
+    ADDRESS_HOLDER,
 ];
 
 /// Futures that depend on each other, one after the other: `HttpClient.send` has 17 in JDK 25.
@@ -42,7 +55,7 @@ const MAX_FUTURES: u64 = 20;
 const DEEPEST_START: u64 = 16_384;
 /// Of a worker's Java frames, the outermost are looked through, bytes: its task lies in the second to the fourth of them.
 const WORKER: u64 = 1024;
-/// The same of the selector, whose connection lies in the fifth to the tenth.
+/// The same of the selector, whose event lies in the third to the fifth.
 const CLIENT: u64 = 2560;
 /// What lies between the first object on a stack and the outermost Java frame that is looked through, bytes.
 const MARGIN: u64 = 128;
@@ -73,12 +86,12 @@ struct Future {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Client {
     selector: u32,
-    tube: u32,
+    event: u32,
     channel: i32,
     local: i32,
     holder: i32,
     port: i32,
-    /// From the connection to the object that reads the answer.
+    /// From the event to the object that reads the answer.
     path: [i32; 5],
     reader: u32,
     future: i32,
@@ -125,7 +138,7 @@ impl Waits {
         };
         let client = || {
             let path = [
-                field(TUBE, "readPublisher")?,
+                field(EVENT, "this$1")?,
                 field(PUBLISHER, "subscription")?,
                 field(SUBSCRIPTION, "subscriber")?,
                 field(SUBSCRIBER, "this$0")?,
@@ -133,8 +146,8 @@ impl Waits {
             ];
             Some(Client {
                 selector: class(SELECTOR)?,
-                tube: class(TUBE)?,
-                channel: field(TUBE, "channel")?,
+                event: class(EVENT)?,
+                channel: field(EVENT, "channel")?,
                 local: field(CHANNEL, "localAddress")?,
                 holder: field(ADDRESS, "holder")?,
                 port: field(ADDRESS_HOLDER, "port")?,
@@ -158,7 +171,7 @@ impl Waits {
             let worker = walk.place();
             walk.step(op::LOAD_4, SPARE, RUNNING, CLASS, 0).if_unequal(SPARE, client.selector.into(), worker);
             let next = self.begin(walk, CLIENT);
-            walk.scan(PLACE, RANGE, CLASS, [client.tube; 2]).if_equal(FOUND, 0, none);
+            walk.scan(PLACE, RANGE, CLASS, [client.event; 2]).if_equal(FOUND, 0, none);
             heap.load(walk, SPARE, FOUND, client.channel, next);
             heap.load(walk, SPARE, SPARE, client.local, next);
             heap.load(walk, SPARE, SPARE, client.holder, next);
