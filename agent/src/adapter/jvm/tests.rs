@@ -43,6 +43,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("java/util/concurrent/CompletableFuture$UniCompletion", &["next", "dep"]),
     ("java/util/concurrent/CompletableFuture$Signaller", &["next", "thread"]),
     ("jdk/internal/net/http/HttpClientImpl$SelectorManager", &["eetop", "tid"]),
+    ("jdk/internal/net/http/SocketTube", &["readPublisher", "channel"]),
     ("jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadEvent", &["channel", "this$1"]),
     ("jdk/internal/net/http/SocketTube$InternalReadPublisher", &["subscription"]),
     ("jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadSubscription", &["subscriber"]),
@@ -297,7 +298,7 @@ fn who_waits_for_the_last_of_several_futures_is_found() {
 fn the_client_s_selector_works_for_who_waits_for_the_headers_on_this_socket() {
     let mut machine = Machine::new(true, PLAIN);
     // There is no kernel here: the local port of the socket that is read is zero.
-    let event = |machine: &mut Machine, port| {
+    let tube = |machine: &mut Machine, port| {
         let mut object = futures(machine, 16);
         for class in [
             "jdk/internal/net/http/Http1Response$HeadersReader",
@@ -311,14 +312,17 @@ fn the_client_s_selector_works_for_who_waits_for_the_headers_on_this_socket() {
         let holder = machine.object("java/net/InetSocketAddress$InetSocketAddressHolder", &[port]);
         let address = machine.object("java/net/InetSocketAddress", &[holder]);
         let channel = machine.object("sun/nio/ch/SocketChannelImpl", &[address]);
-        machine.object("jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadEvent", &[channel, object])
+        let event = machine.object("jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadEvent", &[channel, object]);
+        [event, machine.object("jdk/internal/net/http/SocketTube", &[object, channel])]
     };
-    let [own, strange] = [0, 40_001].map(|port| event(&mut machine, port));
+    let [own, strange] = [0, 40_001].map(|port| tube(&mut machine, port));
     let class = (machine.classes["jdk/internal/net/http/HttpClientImpl$SelectorManager"] - CLASSES) as u32;
     machine.memory.set(OBJECTS + 8, &class.to_le_bytes());
-    machine.push(&[strange, 0, own]);
-    assert_eq!(machine.units(moment::READ_ANSWER), Some(vec![2, 1]));
-    machine.push(&[strange, 0, 0]);
+    for own in own {
+        machine.push(&[strange[0], strange[1], own]);
+        assert_eq!(machine.units(moment::READ_ANSWER), Some(vec![2, 1]));
+    }
+    machine.push(&[strange[0], strange[1], 0]);
     assert_eq!(machine.units(moment::READ_ANSWER), Some(vec![1]));
 }
 

@@ -1,11 +1,11 @@
 //! Who waits for what a thread does: from the objects on its stack to the thread that is parked until they are done.
 //!
 //! - A pool's worker has its task on the stack (`FutureTask`, `CompletableFuture`), and the task knows who waits for it.
-//! - The selector of `java.net.http.HttpClient` has the event on its stack that a connection has something to read; from there the way
-//!   goes by the exchange to the future of its headers, on which others depend, the last of which knows who waits for it.
+//! - The selector of `java.net.http.HttpClient` has the connection on its stack, or the event that this has something to read; from there
+//!   the way goes by the exchange to the future of its headers, on which others depend, the last of which knows who waits for it.
 //!
-//! What lies on a stack may be a left-over. So a task must name this thread as its runner, a future must be undone, and an event's
-//! connection must have the local port of the socket that was read.
+//! What lies on a stack may be a left-over. So a task must name this thread as its runner, a future must be undone, and a connection must
+//! have the local port of the socket that was read.
 use super::super::assembler::{Assembler, Cell, Place};
 use super::super::process::Memory;
 use super::classes::Classes;
@@ -20,6 +20,7 @@ const FUTURE: &str = "java/util/concurrent/CompletableFuture";
 const DEPENDENT: &str = "java/util/concurrent/CompletableFuture$UniCompletion";
 const FUTURE_WAIT: &str = "java/util/concurrent/CompletableFuture$Signaller";
 const SELECTOR: &str = "jdk/internal/net/http/HttpClientImpl$SelectorManager";
+const TUBE: &str = "jdk/internal/net/http/SocketTube";
 const EVENT: &str = "jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadEvent";
 const PUBLISHER: &str = "jdk/internal/net/http/SocketTube$InternalReadPublisher";
 const SUBSCRIPTION: &str = "jdk/internal/net/http/SocketTube$InternalReadPublisher$ReadSubscription";
@@ -31,13 +32,14 @@ const ADDRESS: &str = "java/net/InetSocketAddress";
 const ADDRESS_HOLDER: &str = "java/net/InetSocketAddress$InetSocketAddressHolder";
 
 /// Every class that is looked for.
-pub(super) const CLASSES: [&str; 15] = [
+pub(super) const CLASSES: [&str; 16] = [
     TASK,
     TASK_WAIT,
     FUTURE,
     DEPENDENT,
     FUTURE_WAIT,
     SELECTOR,
+    TUBE,
     EVENT,
     PUBLISHER,
     SUBSCRIPTION,
@@ -55,8 +57,8 @@ const MAX_FUTURES: u64 = 20;
 const DEEPEST_START: u64 = 16_384;
 /// Of a worker's Java frames, the outermost are looked through, bytes: its task lies in the second to the fourth of them.
 const WORKER: u64 = 1024;
-/// The same of the selector, whose event lies in the third to the fifth.
-const CLIENT: u64 = 2560;
+/// The same of the selector, whose event lies in the third to the tenth.
+const CLIENT: u64 = 3072;
 /// What lies between the first object on a stack and the outermost Java frame that is looked through, bytes.
 const MARGIN: u64 = 128;
 /// `sock_common.skc_num`, the local port: the last two bytes of the eight at this distance from a socket, in every kernel since 3.8.
@@ -86,13 +88,15 @@ struct Future {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Client {
     selector: u32,
-    event: u32,
-    channel: i32,
+    /// The connection: its class, its channel and what publishes what is read.
+    tube: (u32, i32, i32),
+    /// The event that there is something to read: the same.
+    event: (u32, i32, i32),
     local: i32,
     holder: i32,
     port: i32,
-    /// From the event to the object that reads the answer.
-    path: [i32; 5],
+    /// From what publishes to the object that reads the answer.
+    path: [i32; 4],
     reader: u32,
     future: i32,
 }
@@ -138,7 +142,6 @@ impl Waits {
         };
         let client = || {
             let path = [
-                field(EVENT, "this$1")?,
                 field(PUBLISHER, "subscription")?,
                 field(SUBSCRIPTION, "subscriber")?,
                 field(SUBSCRIBER, "this$0")?,
@@ -146,8 +149,8 @@ impl Waits {
             ];
             Some(Client {
                 selector: class(SELECTOR)?,
-                event: class(EVENT)?,
-                channel: field(EVENT, "channel")?,
+                tube: (class(TUBE)?, field(TUBE, "channel")?, field(TUBE, "readPublisher")?),
+                event: (class(EVENT)?, field(EVENT, "channel")?, field(EVENT, "this$1")?),
                 local: field(CHANNEL, "localAddress")?,
                 holder: field(ADDRESS, "holder")?,
                 port: field(ADDRESS_HOLDER, "port")?,
@@ -171,8 +174,18 @@ impl Waits {
             let worker = walk.place();
             walk.step(op::LOAD_4, SPARE, RUNNING, CLASS, 0).if_unequal(SPARE, client.selector.into(), worker);
             let next = self.begin(walk, CLIENT);
-            walk.scan(PLACE, RANGE, CLASS, [client.event; 2]).if_equal(FOUND, 0, none);
-            heap.load(walk, SPARE, FOUND, client.channel, next);
+            let [event, channel] = [walk.place(), walk.place()];
+            walk.scan(PLACE, RANGE, CLASS, [client.tube.0, client.event.0]).if_equal(FOUND, 0, none);
+            walk.step(op::LOAD_4, CLASS_OF, FOUND, CLASS, 0).if_equal(CLASS_OF, client.event.0.into(), event);
+            for (place, (_, of_channel, publisher)) in [(None, client.tube), (Some(event), client.event)] {
+                if let Some(place) = place {
+                    walk.jump(channel);
+                    walk.here(place);
+                }
+                heap.load(walk, SPARE, FOUND, of_channel, next);
+                heap.load(walk, FOUND, FOUND, publisher, next);
+            }
+            walk.here(channel);
             heap.load(walk, SPARE, SPARE, client.local, next);
             heap.load(walk, SPARE, SPARE, client.holder, next);
             let this = walk.place();
