@@ -18,7 +18,7 @@ use aya_ebpf::{
 use core::{ffi::c_void, hint::black_box, ptr};
 use wirespan_abi::{
     Head, Note, Thread, counter, flag, kind,
-    walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, STEPS, WALKED, WINDOW, Walk, key, moment, op},
+    walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, SCANNED, STEPS, WALKED, WINDOW, Walk, key, moment, op},
 };
 
 /// Which processes are walked: at the place of its last bits, a process's number. Says no at next to no cost.
@@ -98,29 +98,24 @@ fn walk(event: &Event, moment: u32) -> Option<()> {
     // SAFETY: the entry stays valid while the program runs; the agent replaces entries, and writes none.
     let walk = unsafe { WALKS.get(key(event.thread.pid, moment)) }?;
     let began = now();
-    match walk.room as usize {
-        0 => walked::<0>(event, moment, walk),
-        room if room <= WINDOW => walked::<WINDOW>(event, moment, walk),
-        _ => walked::<LARGEST_WINDOW>(event, moment, walk),
-    }
+    walked(event, moment, walk);
     count(counter::WALKS, 1);
     count(counter::WALK_NANOS, now().wrapping_sub(began));
     Some(())
 }
 
 #[inline(always)]
-fn walked<const N: usize>(event: &Event, moment: u32, walk: &Walk) {
-    let record: *mut Record<N> = ring::reserve();
-    if record.is_null() {
+fn walked(event: &Event, moment: u32, walk: &Walk) {
+    let note: *mut Note = ring::reserve();
+    if note.is_null() {
         return;
     }
     let (thread_pointer, stack_pointer) = user_pointers();
     let Event { at, cookie, from, upto, thread, sk, is_write } = *event;
-    // SAFETY: the reservation has the record's size and alignment, and nobody else sees it before it is submitted.
+    // SAFETY: the reservation has the note's size and alignment, and nobody else sees it before it is submitted.
     unsafe {
-        let note = &raw mut (*record).note;
-        let head =
-            Head { at, cookie, kind: kind::NOTE, flags: if is_write { flag::IN_CALL } else { 0 }, tcp_flags: 0, reserved: 0, len: 0 };
+        let flags = if is_write { flag::IN_CALL } else { 0 };
+        let head = Head { at, cookie, kind: kind::NOTE, flags, tcp_flags: 0, reserved: 0, len: 0 };
         ptr::write(&raw mut (*note).head, head);
         (*note).from = from;
         (*note).upto = upto;
@@ -137,15 +132,41 @@ fn walked<const N: usize>(event: &Event, moment: u32, walk: &Walk) {
         for index in 4..CELLS {
             *cells.add(index) = 0;
         }
-        let Some(copy) = take_steps(note, walk) else {
-            bpf_ringbuf_discard(record.cast(), BPF_RB_NO_WAKEUP.into());
-            return;
-        };
-        if N > 0 && copy.len > 0 && copy.len <= N as u64 {
-            let len = (black_box(copy.len as u32).wrapping_sub(1) & (N as u32 - 1)) + 1;
-            if bpf_probe_read_user((&raw mut (*record).window).cast(), len, copy.from as *const c_void) == 0 {
-                (*note).window = len;
+        // The steps are taken once for every size of record, for the verifier's sake: a note with a copy of memory moves to a larger one.
+        match take_steps(note, walk) {
+            Some(copy) if copy.len == 0 => ring::submit(note.cast(), 0),
+            Some(copy) => {
+                if copy.len <= WINDOW as u64 {
+                    enlarge::<WINDOW>(note, copy);
+                } else {
+                    enlarge::<LARGEST_WINDOW>(note, copy);
+                }
+                bpf_ringbuf_discard(note.cast(), BPF_RB_NO_WAKEUP.into());
             }
+            None => bpf_ringbuf_discard(note.cast(), BPF_RB_NO_WAKEUP.into()),
+        }
+    }
+}
+
+/// Tells a note with a copy of memory.
+///
+/// # Safety
+/// The note is written.
+#[inline(always)]
+unsafe fn enlarge<const N: usize>(note: *const Note, copy: Copied) {
+    let record: *mut Record<N> = ring::reserve();
+    if record.is_null() {
+        return;
+    }
+    // SAFETY: by the contract, and the reservation has the record's size and alignment; a note is a number of eight bytes each.
+    unsafe {
+        let to: *mut u64 = record.cast();
+        for index in 0..size_of::<Note>() / 8 {
+            *to.add(index) = ptr::read_volatile(note.cast::<u64>().add(index));
+        }
+        let len = (black_box(copy.len as u32).wrapping_sub(1) & (N as u32 - 1)) + 1;
+        if bpf_probe_read_user((&raw mut (*record).window).cast(), len, copy.from as *const c_void) == 0 {
+            (*record).note.window = len;
         }
         ring::submit(record.cast(), N);
     }
@@ -216,6 +237,15 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
                     ptr::write_volatile(&raw mut (*note).next, next);
                     continue;
                 }
+                op::SCAN => {
+                    let second = |index: u8, more: usize| cells.add((index as usize + more) & (CELLS - 1));
+                    let (found, end) = (second((*step).a, 1), ptr::read_volatile(second((*step).a, 2)));
+                    let beyond = ptr::read_volatile(second((*step).b, 1));
+                    result = scan(a, b, beyond, i64::from(at) as u64, value, found);
+                    if ptr::read_volatile(found) == 0 && result > end {
+                        next = next.wrapping_sub(1);
+                    }
+                }
                 op::COPY => copied = Copied { from: a.wrapping_add(i64::from(at) as u64), len: value.min(walk.room.into()) },
                 _ => return None,
             }
@@ -227,6 +257,35 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
         }
     }
     Some(copied)
+}
+
+/// Looks through the words below `above` as [`op::SCAN`] says, up to the first that points into the range; gives where it ended, and puts
+/// into `found` what it found there.
+///
+/// # Safety
+/// `found` is a cell.
+#[inline(always)]
+unsafe fn scan(above: u64, lowest: u64, beyond: u64, at: u64, value: u64, found: *mut u64) -> u64 {
+    let mut words = [0_u64; SCANNED];
+    let from = above.wrapping_sub(size_of_val(&words) as u64);
+    // SAFETY: by the contract; there is room for the words, and the helpers check the addresses that they read.
+    unsafe {
+        bpf_probe_read_user((&raw mut words).cast(), size_of_val(&words) as u32, from as *const c_void);
+        let (mut word, mut place, mut left) = (0, from, u64::MAX);
+        // Without a branch, so that the verifier sees one state: a mask is all ones or nothing.
+        for index in (0..SCANNED).rev() {
+            let next = ptr::read_volatile(words.as_ptr().add(index));
+            let outside = (next.wrapping_sub(lowest) | beyond.wrapping_sub(next).wrapping_sub(1)) >> 63;
+            let chosen = black_box(outside.wrapping_sub(1)) & left;
+            word |= next & chosen;
+            place = place.wrapping_add(8 * index as u64 & chosen);
+            left &= !chosen;
+        }
+        let class = load(word, word.wrapping_add(at), 4);
+        let matches = class == value & 0xffff_ffff || class == value >> 32;
+        ptr::write_volatile(found, if matches { word } else { 0 });
+        place
+    }
 }
 
 /// The bytes of the current process at `address`, which lies near `base`; zero if they cannot be read.

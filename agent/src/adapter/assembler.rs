@@ -91,6 +91,18 @@ impl Assembler {
         self.jump_step(op::IF_UNEQUAL, a, 0, value, place)
     }
 
+    /// Goes to `place` if a = b.
+    pub fn if_same(&mut self, a: Cell, b: Cell, place: Place) -> &mut Self {
+        self.jump_step(op::IF_SAME, a, b, 0, place)
+    }
+
+    /// Puts into `found[0]` and `found[1]` the next place below `found[0]`, and above `found[2]`, and its word, that points into the range of
+    /// the two cells from `range` on, to where `at` bytes on one of two numbers stands: see [`op::SCAN`].
+    pub fn scan(&mut self, found: Cell, range: Cell, at: i32, wanted: [u32; 2]) -> &mut Self {
+        let [low, high] = wanted.map(u64::from);
+        self.step(op::SCAN, found, range, at, high << 32 | low)
+    }
+
     /// A step that jumps: see [`op`].
     pub fn jump_step(&mut self, op: u8, a: Cell, b: Cell, value: u64, place: Place) -> &mut Self {
         self.jumps.push((self.steps.len(), place));

@@ -16,7 +16,7 @@ const DT_STRTAB: u64 = 5;
 const DT_SYMTAB: u64 = 6;
 const DT_GNU_HASH: u64 = 0x6fff_fef5;
 
-/// The addresses of the exported function `name` of the image whose first byte is mapped at `image`.
+/// The addresses of the exported function or variable `name` of the image whose first byte is mapped at `image`.
 pub fn function(memory: &dyn Memory, image: u64, name: &str) -> Option<Range<u64>> {
     let mut magic = [0; 5];
     memory.read(image, &mut magic)?;

@@ -1,6 +1,6 @@
 //! Runs a walk over memory as the kernel side does, for tests.
 use super::process::Memory;
-use wirespan_abi::walk::{CELLS, LOWEST, MAX_TAKEN, OUTPUT, STEPS, Walk, cell, op};
+use wirespan_abi::walk::{CELLS, LOWEST, MAX_TAKEN, OUTPUT, SCANNED, STEPS, Walk, cell, op};
 
 /// What a walk left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,21 @@ pub fn walk_at(walk: &Walk, first: [u64; cell::FREE as usize], memory: &dyn Memo
                     *cell = a;
                     emitted += 1;
                 }
+                continue;
+            }
+            op::SCAN => {
+                let cell = |index: u8, more: usize| (usize::from(index) + more) % CELLS;
+                let (end, beyond) = (left.cells[cell(step.a, 2)], left.cells[cell(step.b, 1)]);
+                let places = (1..=SCANNED as u64).map(|index| a.wrapping_sub(8 * index));
+                let mut words = places.map(|place| (place, memory.word(place).unwrap_or_default()));
+                let pointer = words.find(|(_, word)| (b..beyond).contains(word));
+                let class = pointer.and_then(|(_, word)| memory.half(word.wrapping_add_signed(step.at.into()))).unwrap_or_default();
+                let matches = [step.value as u32, (step.value >> 32) as u32].contains(&class);
+                let place = pointer.map_or(a.wrapping_sub(8 * SCANNED as u64), |(place, _)| place);
+                let found = pointer.map_or(0, |(_, word)| if matches { word } else { 0 });
+                left.cells[cell(step.a, 0)] = place;
+                left.cells[cell(step.a, 1)] = found;
+                next -= i64::from(found == 0 && place > end);
                 continue;
             }
             op::COPY => {

@@ -10,6 +10,7 @@ mod go;
 #[cfg(test)]
 #[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
+mod jvm;
 mod libuv;
 mod loops;
 pub mod process;
@@ -65,4 +66,4 @@ pub trait Adapter: Sync {
 }
 
 /// Every adapter; those that know a runtime are asked in this order.
-pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &go::Go, &libuv::Libuv, &loops::Loops, &tokio::Tokio];
+pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &go::Go, &libuv::Libuv, &loops::Loops, &jvm::Jvm, &tokio::Tokio];

@@ -14,6 +14,8 @@ const MAPS: u64 = 4 << 20;
 const THREADS: usize = 4096;
 /// Most bytes of memory that are read at once.
 pub const LARGEST_READ: usize = 64 << 20;
+/// Bytes of a text that are read at once: what divides a page.
+const TEXT_STEP: usize = 32;
 
 /// Memory that can be read by address: a process's, or in a test whatever the test made up.
 pub trait Memory {
@@ -44,14 +46,17 @@ pub trait Memory {
     /// The text at `address` up to its zero byte, at most `longest` bytes.
     fn text(&self, address: u64, longest: usize) -> Option<String> {
         let mut text = Vec::new();
-        // In small steps, since the next page may not be there.
         while text.len() < longest {
-            let mut byte = [0; 1];
-            self.read(address.checked_add(text.len() as u64)?, &mut byte)?;
-            if byte == [0] {
-                return String::from_utf8(text).ok();
+            let from = address.checked_add(text.len() as u64)?;
+            // In steps that end on a boundary, since the next page may not be there.
+            let mut bytes = [0; TEXT_STEP];
+            let step = bytes.get_mut(from as usize % TEXT_STEP..)?;
+            self.read(from, step)?;
+            if let Some(end) = step.iter().position(|byte| *byte == 0) {
+                text.extend(step.get(..end)?);
+                return String::from_utf8(text).ok().filter(|text| text.len() <= longest);
             }
-            text.extend(byte);
+            text.extend(&*step);
         }
         None
     }

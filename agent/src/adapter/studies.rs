@@ -107,7 +107,7 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
         let now = Instant::now();
         let Some(at) = waiting.iter().position(|waiting| waiting.due <= now) else { continue };
         let Some(Waiting { pause, pid, runtime, known, .. }) = waiting.remove(at) else { continue };
-        let later = |known| Waiting { due: Instant::now() + pause, pause: (pause * 2).min(LONGEST_PAUSE), pid, runtime, known };
+        let later = |next: Duration, known| Waiting { due: Instant::now() + pause, pause: next.min(LONGEST_PAUSE), pid, runtime, known };
         let Some((adapter, studied)) = study(proc, pid, runtime) else { continue };
         let name = adapter.name();
         let found = match studied {
@@ -115,7 +115,8 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
                 let study = Box::new(study);
                 let is_new = known.as_ref() != Some(&study);
                 if adapter.goes_on() {
-                    waiting.push_back(later(Some(study.clone())));
+                    // What a program loads, it loads soon after it has begun to work.
+                    waiting.push_back(later(pause * 5 / 4, Some(study.clone())));
                 }
                 if !is_new {
                     continue;
@@ -123,7 +124,7 @@ fn work(proc: &std::path::Path, questions: &Receiver<Question>, reply: &SyncSend
                 Found::Study { pid, adapter: name, study }
             }
             Err(Refusal::NotYet(_)) => {
-                waiting.push_back(later(known));
+                waiting.push_back(later(pause * 2, known));
                 continue;
             }
             Err(Refusal::Gone | Refusal::Other) => continue,

@@ -165,8 +165,10 @@ impl Causality {
         if !node.done {
             return Ruling::Wait(None);
         }
+        // A thread may do others' work one after the other, so who waited for the answer when it came says more than who sent the call.
+        let sent = if unit == Unit::Thread && !answer.is_empty() { &[] } else { &*sent.output };
         let mut open = false;
-        for id in unit.among(&sent.output).chain(unit.among(answer)) {
+        for id in unit.among(sent).chain(unit.among(answer)) {
             match process.units.next(id, node.asked.at) {
                 Some(response) if response.read < node.asked.at => {
                     let evidence = match unit {

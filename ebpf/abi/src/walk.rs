@@ -9,7 +9,7 @@ pub const CELLS: usize = 32;
 pub const STEPS: usize = 128;
 
 /// Steps that are taken at most, jumps back included.
-pub const MAX_TAKEN: usize = 160;
+pub const MAX_TAKEN: usize = 256;
 
 /// Longest copy of memory that a note may carry besides its cells, in bytes.
 pub const LARGEST_WINDOW: usize = 8192;
@@ -92,7 +92,15 @@ pub mod op {
     pub const COPY: u8 = 20;
     /// a = a + value; goes on `at` steps after the next one (before, if negative) if a != b then: a loop's end.
     pub const LOOP: u8 = 21;
+    /// Looks through the [`super::SCANNED`] words of the process below a, from above, for one that is at least b and below the cell after
+    /// b, both below 2^63; a is where it lies, or the lowest of them. If `at` bytes behind what it points to the four bytes equal either
+    /// half of `value`, it goes into the cell after a. Else that is zero, and the step is taken again unless a has come to the second cell
+    /// after a, or below.
+    pub const SCAN: u8 = 22;
 }
+
+/// Words that one taken step of [`op::SCAN`] looks at.
+pub const SCANNED: usize = 8;
 
 /// Addresses below are never read: null with a distance.
 pub const LOWEST: u64 = 4096;

@@ -3,6 +3,8 @@ import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -22,6 +24,8 @@ public final class Server {
       case "handoff" -> serve(port, Executors.newFixedThreadPool(POOL), handedOver(Call.blocking(backend)));
       case "httpclient" -> serve(port, Executors.newFixedThreadPool(POOL), Call.httpClient(backend));
       case "virtual" -> serve(port, virtualThreads(), Call.blocking(backend));
+      case "virtual-httpclient" -> serve(port, virtualThreads(), Call.httpClient(backend));
+      case "future" -> serve(port, Executors.newFixedThreadPool(POOL), inFuture(Call.blocking(backend)));
       case "tomcat" -> TomcatServer.serve(port, Call.blocking(backend));
       case "reactor" -> ReactorServer.serve(port, backend);
       case "netty", "netty-timer" -> NettyServer.serve(port, Integer.parseInt(args[1]), args[3].equals("netty-timer"));
@@ -60,6 +64,24 @@ public final class Server {
               call.make(id, number);
               return null;
             }).get();
+  }
+
+  /** The same with a future that is completed there, and on which another depends. */
+  private static Call inFuture(Call call) {
+    ExecutorService others = Executors.newFixedThreadPool(POOL);
+    return (id, number) ->
+        CompletableFuture.supplyAsync(
+                () -> {
+                  try {
+                    call.make(id, number);
+                  } catch (Exception error) {
+                    throw new CompletionException(error);
+                  }
+                  return id;
+                },
+                others)
+            .thenApply(String::length)
+            .join();
   }
 
   /** By name: this is compiled for a JDK that has none. */
