@@ -156,3 +156,100 @@ fn walk(loops: &[Loop], phases: &[i32]) -> Option<Box<Walk>> {
     walk.step(wirespan_abi::walk::op::COPY, FRAME, 0, -(INSIDE as i32), INSIDE + OUTSIDE).end();
     walk.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::interpreter::walk as take;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    const RUN: Range<u64> = 0x40_0000..0x40_0400;
+    const POLL: u64 = 0x40_8000;
+    const STACK_POINTER: u64 = 0x7fff_0000;
+
+    /// Words at addresses; everything else between two pages of code and the end of the stack is zero.
+    #[derive(Default)]
+    struct Image(BTreeMap<u64, u8>);
+
+    impl Image {
+        fn put(&mut self, address: u64, bytes: &[u8]) {
+            self.0.extend((address..).zip(bytes.iter().copied()));
+        }
+
+        /// A call of `to` that returns to `back`.
+        fn call(&mut self, back: u64, to: u64) {
+            let distance = to.wrapping_sub(back) as u32;
+            self.put(back - 5, &[&[0xe8][..], &distance.to_le_bytes()].concat());
+        }
+    }
+
+    impl Memory for Image {
+        fn read(&self, address: u64, to: &mut [u8]) -> Option<()> {
+            let end = address.checked_add(to.len() as u64)?;
+            let there = |range: Range<u64>| range.contains(&address) && end <= range.end;
+            (there(0x40_0000..0x41_0000) || there(STACK_POINTER - 0x1000..STACK_POINTER + 0x8000)).then_some(())?;
+            to.fill(0);
+            for (at, byte) in self.0.range(address..end) {
+                *to.get_mut(usize::try_from(at - address).ok()?)? = *byte;
+            }
+            Some(())
+        }
+    }
+
+    /// A thread that waits: `uv_run` calls `uv__io_poll` from one of its phases, that the wait through a register.
+    fn waits() -> Image {
+        let mut image = Image::default();
+        image.call(RUN.start + 0x100, POLL);
+        image.call(RUN.start + 0x180, POLL - 0x2000);
+        image.put(POLL + 0x20e, &[0xff, 0xd0]);
+        image.put(STACK_POINTER + 0x18, &(POLL + 0x210).to_le_bytes());
+        image.put(STACK_POINTER + 0x3020, &(RUN.start + 0x100).to_le_bytes());
+        // What an earlier phase left.
+        image.put(STACK_POINTER + 0x900, &(RUN.start + 0x180).to_le_bytes());
+        image
+    }
+
+    #[test]
+    fn the_frames_of_a_loop_that_waits_are_found() {
+        let expected = Loop { tid: 7, frame: STACK_POINTER + 0x20, phases: vec![0x3000] };
+        assert_eq!(found(&waits(), 7, STACK_POINTER, &RUN), Some(expected));
+    }
+
+    #[test]
+    fn a_stack_without_these_frames_has_no_loop() {
+        let mut elsewhere = waits();
+        elsewhere.put(RUN.start + 0xfb, &[0x90]);
+        assert_eq!(found(&elsewhere, 7, STACK_POINTER, &RUN), None, "what calls is no call");
+        assert_eq!(found(&waits(), 7, STACK_POINTER + 0x20, &RUN), None, "the wait returns nowhere");
+        assert_eq!(found(&waits(), 7, 0x1000, &RUN), None, "there is no stack");
+    }
+
+    #[test]
+    fn the_walk_tells_the_phase_and_the_stack_around_the_frames_end() {
+        let image = waits();
+        let known = found(&image, 7, STACK_POINTER, &RUN).expect("it waits");
+        let walk = walk(&[Loop { tid: 6, ..known.clone() }, known.clone()], &known.phases).expect("it fits");
+        let left = take(&walk, 0, STACK_POINTER - 64, 7, &image).expect("a note");
+        assert_eq!(left.output(), [STACK_POINTER - 64, known.frame - INSIDE, RUN.start + 0x100]);
+        assert_eq!(left.window, image.bytes(known.frame - INSIDE, 928).expect("its stack"));
+        assert_eq!(take(&walk, 0, STACK_POINTER, 8, &image), None, "a thread without a loop");
+    }
+
+    proptest! {
+        #[test]
+        fn any_memory_is_looked_at_without_harm(
+            words in prop::collection::vec((0_u64..0x9000, prop_oneof![any::<u64>(), RUN, POLL..POLL + 0x1000]), 0..64),
+            code in prop::collection::vec((0_u64..0xf000, any::<[u8; 6]>()), 0..16),
+            stack in prop_oneof![Just(STACK_POINTER), STACK_POINTER..STACK_POINTER + 0x8000, any::<u64>()],
+        ) {
+            let mut image = waits();
+            words.iter().for_each(|(at, word)| image.put(STACK_POINTER + at, &word.to_le_bytes()));
+            code.iter().for_each(|(at, bytes)| image.put(0x40_0000 + at, bytes));
+            if let Some(found) = found(&image, 7, stack, &RUN) {
+                prop_assert!(found.frame > stack && (1..=PHASES).contains(&found.phases.len()));
+                prop_assert!(walk(&[found.clone()], &found.phases).is_some());
+            }
+        }
+    }
+}

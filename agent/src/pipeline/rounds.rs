@@ -175,6 +175,30 @@ fn neither_a_callback_of_several_responses_nor_one_of_none_tells_whose_a_call_wa
     assert_eq!(shop.links(["/for-both", "/in-the-background"]), ["handoff", "handoff"]);
 }
 
+/// Two calls that a later callback sends together on one connection, and whose answers come together.
+fn collected(answered_in_order: bool) -> [String; 2] {
+    let (mut shop, [a, b], [one, _]) = two(Manner::Rounds);
+    shop.asked(a, "/a");
+    shop.asked(b, "/b");
+    shop.next();
+    shop.call(one, "/first");
+    shop.call(one, "/second");
+    shop.next();
+    shop.world.answer(STOCK, one, OK);
+    shop.world.answer(STOCK, one, OK);
+    shop.world.receive(SHOP, one);
+    for customer in if answered_in_order { [a, b] } else { [b, a] } {
+        shop.respond(customer);
+    }
+    shop.links(["/first", "/second"])
+}
+
+#[test]
+fn calls_that_are_collected_belong_to_the_requests_in_turn_if_the_responses_come_in_turn_too() {
+    assert_eq!(collected(true), ["/a", "/b"]);
+    assert_eq!(collected(false), ["handoff", "handoff"]);
+}
+
 #[test]
 fn what_is_sent_after_the_response_is_not_made_for_its_request() {
     let (mut shop, [a, _], [one, _]) = two(Manner::Rounds);
