@@ -4,8 +4,10 @@
 //! The programs are here, one line each; what they do is in the module named after what they watch.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod kernel;
+mod last_read;
 mod offsets;
 mod packet;
 mod process;

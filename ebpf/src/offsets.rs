@@ -23,6 +23,10 @@ static LEGACY: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static IDS_BY_HELPER: Global<u32> = Global::new(0);
 
+/// Not zero where no tracepoint tells who wrote to a socket (before Linux 6.3): then the packet that leaves inside a write does.
+#[unsafe(no_mangle)]
+static WALKS_AT_EGRESS: Global<u32> = Global::new(0);
+
 /// Not zero to write log lines.
 #[unsafe(no_mangle)]
 static DEBUG: Global<u32> = Global::new(0);
@@ -41,6 +45,12 @@ pub fn legacy() -> bool {
 #[inline(always)]
 pub fn ids_by_helper() -> bool {
     IDS_BY_HELPER.load() != 0
+}
+
+/// Whether processes are walked when a packet leaves inside their write.
+#[inline(always)]
+pub fn walks_at_egress() -> bool {
+    WALKS_AT_EGRESS.load() != 0
 }
 
 /// Whether log lines are wanted.

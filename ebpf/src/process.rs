@@ -1,5 +1,5 @@
 //! Processes that begin, change their program and end become [`wirespan_abi::Process`]. Threads are only forgotten.
-use crate::{first_argument, kernel::now, offsets::load, ring, state};
+use crate::{first_argument, kernel::now, last_read, offsets::load, ring};
 use aya_ebpf::programs::BtfTracePointContext;
 use wirespan_abi::{Head, Process, Thread, kind, offset};
 
@@ -22,7 +22,13 @@ pub fn forked(context: &BtfTracePointContext) -> Option<()> {
 #[inline(always)]
 pub fn executed(context: &BtfTracePointContext) -> Option<()> {
     // SAFETY: a task of the tracepoint.
-    report(kind::EXEC, unsafe { thread(first_argument(context)?) }, Thread::default());
+    let thread = unsafe { thread(first_argument(context)?) };
+    let before: i32 = context.arg(1);
+    if before as u32 != thread.tid {
+        // Not the first thread of its process: it goes on under the number of that one, and its own is free.
+        last_read::forget(before as u32);
+    }
+    report(kind::EXEC, thread, Thread::default());
     Some(())
 }
 
@@ -38,7 +44,7 @@ pub fn exited(context: &BtfTracePointContext) -> Option<()> {
         }
         (thread(task), load::<{ offset::LIVE }, u32>(signal))
     };
-    state::forget(thread.tid);
+    last_read::forget(thread.tid);
     if alive == 0 {
         report(kind::EXIT, thread, Thread::default());
     }

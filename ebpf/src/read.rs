@@ -2,7 +2,7 @@
 use crate::{
     first_argument,
     kernel::{Tcp, after, now},
-    ring, segment,
+    last_read, ring, segment,
     state::{self, Socket, state_flag},
     walk,
 };
@@ -30,12 +30,12 @@ pub fn advanced(context: &BtfTracePointContext) -> Option<()> {
     let (at, thread) = (now(), current());
     if walk::is_walked(thread.pid) {
         let moment = if state.serves() { moment::READ_REQUEST } else { moment::READ_ANSWER };
-        walk::note(&walk::Event { at, cookie: state.cookie, from, upto, thread, sk: sk as u64 }, moment);
+        walk::note(&walk::Event { at, cookie: state.cookie, from, upto, thread, sk: sk as u64, is_write: false }, moment);
     }
     if state.is(state_flag::SERVER) && !state.is(state_flag::OPENED | state_flag::CLOSED) {
         segment::open_read(tcp, state, at);
     }
-    state::remember(thread.tid, LastRead { cookie: state.cookie, at, upto, reserved: 0 });
+    last_read::remember(thread.tid, LastRead { cookie: state.cookie, at, upto, reserved: 0 });
     let read = HeldRead { at, upto, reserved: 0, thread };
     if state.serves() && state.held.at == 0 {
         state.held = read;

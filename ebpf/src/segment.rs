@@ -3,11 +3,13 @@
 //! Never reported: pure acknowledgements, what a retransmit repeats, the agent's own connections, sockets that the agent ignores.
 use crate::{
     kernel::{Tcp, after, current_comm, current_thread, now, tcp_state},
-    offsets::{OWN_PID, debug},
+    last_read,
+    offsets::{OWN_PID, debug, walks_at_egress},
     packet::Packet,
     ring::{self, LARGEST, Payload, count},
     skb,
     state::{self, IN, OUT, Socket, UNKNOWN, state_flag},
+    walk,
 };
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
@@ -20,7 +22,7 @@ use aya_log_ebpf::info;
 use core::{mem, ptr};
 use wirespan_abi::{
     Addresses, Head, HeldRead, LastRead, Opened, Segment, SegmentOut, SegmentUnowned, Thread, counter, drop_cause, flag, kind, tcp_flag,
-    verdict,
+    verdict, walk::moment,
 };
 
 /// The agent's own connections, as their other end sees them, so that it can be left out too if it is on this host. Bound: far more
@@ -111,13 +113,21 @@ pub fn outgoing(context: &SkBuffContext) -> Option<()> {
     let mut last_read = LastRead::default();
     if sender.tid != 0 {
         segment.head.flags = flag::IN_CALL;
-        last_read = state::last_read(sender.tid);
+        last_read = last_read::of(sender.tid);
     }
     let held_read = state.held;
+    let (cookie, serves) = (state.cookie, state.serves());
     if ring::write_with(|| SegmentOut { segment, sender, last_read, held_read }, payload) {
         state.held = HeldRead::default();
         state.sent = packet.end();
         state.flags |= state_flag::SENT;
+    }
+    if walks_at_egress() && sender.tid != 0 && packet.len > 0 && walk::is_walked(sender.pid) {
+        let moment = if serves { moment::SEND_RESPONSE } else { moment::SEND_CALL };
+        walk::note(
+            &walk::Event { at, cookie, from: packet.seq, upto: packet.end(), thread: sender, sk: sk as u64, is_write: false },
+            moment,
+        );
     }
     Some(())
 }
@@ -138,11 +148,12 @@ fn socket_of(skb: *mut __sk_buff) -> Option<(*const u8, Tcp)> {
 /// Whether anything but the end of this socket is to be reported.
 #[inline(always)]
 fn wanted(state: &mut Socket) -> bool {
-    if state.is(state_flag::OWN | state_flag::CLOSED) || state::generation() == 0 {
+    let generation = state::generation();
+    if state.is(state_flag::OWN | state_flag::CLOSED) || generation == 0 {
         return false;
     }
     if state.is(state_flag::KNOWN) {
-        state.refresh();
+        state.refresh(generation);
     }
     state.verdict.flags & verdict::IGNORE == 0
 }
@@ -197,7 +208,7 @@ fn open(first: &mut First<'_>) -> bool {
             } else {
                 0
             };
-        state.refresh();
+        state.refresh(state::generation());
     }
     let mut addresses = Addresses::default();
     let Some(v6) = addresses_of(sk, &mut addresses) else { return false };
@@ -214,7 +225,7 @@ fn open(first: &mut First<'_>) -> bool {
     let mut last_read = LastRead::default();
     if opener.tid != 0 {
         flags |= flag::IN_CALL;
-        last_read = state::last_read(opener.tid);
+        last_read = last_read::of(opener.tid);
     }
     let head = Head { at, cookie: state.cookie, kind: kind::OPENED, flags, tcp_flags, reserved: 0, len: 0 };
     // SAFETY: the argument is the context.

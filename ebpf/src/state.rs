@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use core::ptr;
-use wirespan_abi::{HeldRead, LastRead, UNKNOWN_BUDGET, Verdict, drop_cause};
+use wirespan_abi::{HeldRead, UNKNOWN_BUDGET, Verdict, drop_cause};
 
 /// Bits of [`Socket::flags`].
 pub mod state_flag {
@@ -80,10 +80,9 @@ impl Socket {
         self.is(state_flag::SERVER) || self.verdict.flags & wirespan_abi::verdict::SERVER != 0
     }
 
-    /// Takes up what the agent has decided since the last look.
+    /// Takes up what the agent has decided until this generation.
     #[inline(always)]
-    pub fn refresh(&mut self) {
-        let generation = generation();
+    pub fn refresh(&mut self, generation: u32) {
         if self.generation == generation {
             return;
         }
@@ -148,10 +147,6 @@ static VERDICTS: HashMap<u64, Verdict, 65536, { BPF_F_NO_PREALLOC as usize }> = 
 /// taken for one that is never answered.
 #[btf_map]
 static GENERATION: Array<u32, 1> = Array::new();
-
-/// The last read of each thread. Bound: threads that read from a socket within the life of one request, on the largest hosts.
-#[btf_map]
-static LAST_READS: LruHashMap<u32, LastRead, 32768> = LruHashMap::new();
 
 /// The state of a listener or of a socket that was just accepted, made if it is missing.
 ///
@@ -232,30 +227,6 @@ unsafe fn by_cookie<'a>(skb: *mut __sk_buff, sk: *const u8) -> Option<&'a mut So
 
 /// The verdict of a socket that the agent has said nothing about.
 pub const UNKNOWN: Verdict = Verdict { budget: UNKNOWN_BUDGET, flags: 0 };
-
-/// What the thread read last.
-#[inline(always)]
-pub fn last_read(tid: u32) -> LastRead {
-    // SAFETY: only the thread itself changes its entry, and it is this thread that looks.
-    unsafe { LAST_READS.get(tid) }.copied().unwrap_or_default()
-}
-
-/// Remembers what the thread has just read. Writes in place where it can: an insertion costs several times as much.
-#[inline(always)]
-pub fn remember(tid: u32, read: LastRead) {
-    if let Some(entry) = LAST_READS.get_ptr_mut(tid) {
-        // SAFETY: as above.
-        unsafe { *entry = read };
-    } else if LAST_READS.insert(tid, read, 0).is_err() {
-        count(drop_cause::MAP_FULL, 1);
-    }
-}
-
-/// Forgets a thread that has ended, whose number the next one may get.
-#[inline(always)]
-pub fn forget(tid: u32) {
-    let _ = LAST_READS.remove(tid);
-}
 
 /// Forgets a socket that has ended; its storage goes with it.
 #[inline(always)]

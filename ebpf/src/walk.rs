@@ -16,7 +16,7 @@ use aya_ebpf::{
 };
 use core::{ffi::c_void, hint::black_box, ptr};
 use wirespan_abi::{
-    Head, Note, Thread, counter, kind,
+    Head, Note, Thread, counter, flag, kind,
     walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, STEPS, WALKED, WINDOW, Walk, key, moment, op},
 };
 
@@ -37,6 +37,8 @@ pub struct Event {
     pub upto: u32,
     pub thread: Thread,
     pub sk: u64,
+    /// The bytes are those of one write.
+    pub is_write: bool,
 }
 
 /// A note in the ring, then room for a copy of memory.
@@ -75,11 +77,12 @@ fn walked<const N: usize>(event: &Event, moment: u32, walk: &Walk) {
         return;
     }
     let (thread_pointer, stack_pointer) = user_pointers();
-    let Event { at, cookie, from, upto, thread, sk } = *event;
+    let Event { at, cookie, from, upto, thread, sk, is_write } = *event;
     // SAFETY: the reservation has the record's size and alignment, and nobody else sees it before it is submitted.
     unsafe {
         let note = &raw mut (*record).note;
-        let head = Head { at, cookie, kind: kind::NOTE, flags: 0, tcp_flags: 0, reserved: 0, len: 0 };
+        let head =
+            Head { at, cookie, kind: kind::NOTE, flags: if is_write { flag::IN_CALL } else { 0 }, tcp_flags: 0, reserved: 0, len: 0 };
         ptr::write(&raw mut (*note).head, head);
         (*note).from = from;
         (*note).upto = upto;

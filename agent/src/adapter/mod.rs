@@ -4,7 +4,9 @@
 //! kernel side, which knows no runtime, and the manner in which `causality` takes what they note. Registering one is one line in
 //! [`ADAPTERS`]. Nothing here writes into a process. Its memory is hostile: whatever it says, the worst is that its own calls are orphans.
 pub mod assembler;
+mod cpython;
 mod exported;
+mod go;
 #[cfg(test)]
 #[allow(dead_code, reason = "the adapters use it in their tests")]
 pub(crate) mod interpreter;
@@ -57,4 +59,4 @@ pub trait Adapter: Sync {
 }
 
 /// Every adapter; those that know a runtime are asked in this order.
-pub const ADAPTERS: &[&dyn Adapter] = &[&libuv::Libuv, &loops::Loops];
+pub const ADAPTERS: &[&dyn Adapter] = &[&cpython::CPython, &go::Go, &libuv::Libuv, &loops::Loops];

@@ -40,7 +40,7 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("sched_process_exit", false, "the end of processes: their entries are kept until they are the oldest"),
     Hook {
         on_demand: true,
-        ..tracepoint(WRITES, false, "who wrote which bytes: links inside programs with an event loop or their own threads")
+        ..tracepoint(WRITES, false, "who wrote which bytes, where several write to one connection: links of calls over HTTP/2")
     },
     Hook { program: "egress", point: Point::Egress, required: true, on_demand: false, lost: "everything: the bytes that are sent" },
     Hook { program: "ingress", point: Point::Ingress, required: true, on_demand: false, lost: "everything: the bytes that arrive" },

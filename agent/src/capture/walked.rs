@@ -13,9 +13,6 @@ pub type Walks = [Option<Box<Walk>>; moment::COUNT as usize];
 /// Why a process is not walked.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
-    /// This kernel does not tell who wrote to a socket (`tp_btf/sock_send_length`, from about Linux 6.3 on).
-    #[error("this kernel does not tell who writes to a socket")]
-    NoWrites,
     /// There are too many.
     #[error("{MAX_WALKED} processes are walked already, or one whose number ends in the same bits")]
     Full,
@@ -48,8 +45,8 @@ impl Walked {
         Self { table, walks, pids: FxHashSet::default(), writes: None }
     }
 
-    /// Begins to walk a process, or walks it in another way.
-    pub(super) fn begin(&mut self, ebpf: &mut Ebpf, pid: u32, walks: &Walks) -> Result<(), WalkError> {
+    /// Begins to walk a process, or walks it in another way. `ebpf` has the program that tells writes, where the kernel takes it.
+    pub(super) fn begin(&mut self, ebpf: Option<&mut Ebpf>, pid: u32, walks: &Walks) -> Result<(), WalkError> {
         let slot = pid % WALKED as u32;
         let other = self.table.get(&slot, 0)?;
         if self.pids.len() >= MAX_WALKED && !self.pids.contains(&pid) || (other != 0 && other != pid) {
@@ -64,7 +61,7 @@ impl Walked {
         }
         self.pids.insert(pid);
         self.table.set(slot, pid, 0)?;
-        if self.writes.is_none() {
+        if let Some(ebpf) = ebpf.filter(|_| self.writes.is_none()) {
             self.writes = Some(program(ebpf)?.attach()?);
         }
         Ok(())

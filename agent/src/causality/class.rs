@@ -1,4 +1,5 @@
 //! How a process works on requests: the class decides which evidence counts in it.
+use super::births::Births;
 use super::grounds::Standing;
 use super::manner::Manner;
 use super::rounds::Rounds;
@@ -61,6 +62,7 @@ pub(super) struct Process {
     pub(super) manner: Option<Manner>,
     pub(super) units: Units,
     pub(super) rounds: Rounds,
+    pub(super) births: Births,
     /// It has exported spans of its own.
     pub(super) sdk: bool,
     /// It has sent what it had just read.

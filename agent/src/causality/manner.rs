@@ -27,8 +27,31 @@ impl Manner {
 pub enum Unit {
     /// A task of tokio, asyncio and the like.
     Task,
-    /// A goroutine.
+    /// A goroutine. Here the highest bits of a number say what it is: a unit, or something about the unit before it, see [`word`].
     Goroutine,
     /// A thread, also a virtual one.
     Thread,
+}
+
+impl Unit {
+    /// The units among what a walk put out.
+    pub(super) fn among(self, output: &[u64]) -> impl Iterator<Item = u64> {
+        output.iter().copied().filter(move |said| self != Self::Goroutine || said >> word::SHIFT == 0)
+    }
+}
+
+/// Kinds of numbers, in the bits from [`word::SHIFT`] on; zero for a unit.
+pub mod word {
+    /// Where the kind is.
+    pub const SHIFT: u32 = 60;
+    /// The rest.
+    pub const VALUE: u64 = (1 << SHIFT) - 1;
+    /// Which unit created it.
+    pub const PARENT: u64 = 1;
+    /// Where in the program it was created.
+    pub const PLACE: u64 = 2;
+    /// The number that this processor gives to the unit that is created next.
+    pub const NEXT: u64 = 3;
+    /// How many numbers have been given to processors.
+    pub const COUNT: u64 = 4;
 }

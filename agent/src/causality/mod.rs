@@ -4,6 +4,7 @@
 //! back: at once where the caller's thread had read nothing, when the exchange is complete where backward evidence counts, at the
 //! latest after [`MAX_HOLD`]. An exchange is told when it is over, its verdict is there, and the verdicts of those before it in its
 //! trace are there. An orphan is better than a wrong parent: every rule that is not sure says so.
+mod births;
 pub mod class;
 mod graph;
 pub mod grounds;

@@ -4,6 +4,7 @@
 //! exchange's first ones, so both sides look for the other: what comes first is kept for a while.
 use super::Causality;
 use super::graph::Node;
+use super::manner::{Manner, Unit};
 use crate::capture::event::{Moment, Nanos, Note, SocketId, Thread};
 use crate::exchange::ExchangeId;
 use crate::flow::stream::seq_distance;
@@ -38,6 +39,8 @@ pub struct Noted {
     pub from: u32,
     /// The one after the last.
     pub upto: u32,
+    /// These are the bytes of one write of this thread; otherwise of a packet that left while it wrote, or of its read.
+    pub is_write: bool,
     /// What the process's walk put out, without the zeros at its end.
     pub output: Box<[u64]>,
     /// A copy of its memory, if its walk made one.
@@ -46,9 +49,19 @@ pub struct Noted {
 
 impl From<&Note<'_>> for Noted {
     fn from(note: &Note<'_>) -> Self {
-        let Note { at, socket, thread, moment, from, upto, ref output, window } = *note;
+        let Note { at, socket, thread, moment, from, upto, is_write, ref output, window } = *note;
         let length = output.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
-        Self { at, socket, thread, moment, from, upto, output: output.get(..length).unwrap_or_default().into(), window: window.into() }
+        Self {
+            at,
+            socket,
+            thread,
+            moment,
+            from,
+            upto,
+            is_write,
+            output: output.get(..length).unwrap_or_default().into(),
+            window: window.into(),
+        }
     }
 }
 
@@ -103,6 +116,11 @@ impl Causality {
     /// Takes a note.
     pub(super) fn take_note(&mut self, mut note: Noted) {
         self.take_round(&mut note);
+        if let Some(process) =
+            self.processes.get_mut(&note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine)))
+        {
+            process.births.note(&note);
+        }
         let note = Arc::new(note);
         let about = |node: &Node| {
             let first = if note.is_of_answer() { node.answered } else { Some(node.asked) };
@@ -137,7 +155,9 @@ impl Causality {
     fn noted(&mut self, id: ExchangeId, note: &Arc<Noted>) {
         let Some(exchange) = self.graph.get_mut(id) else { return };
         let kept = if note.is_of_answer() { &mut exchange.answer_note } else { &mut exchange.request_note };
-        if kept.is_some() {
+        // A packet may hold what others wrote to a connection that several share.
+        let is_sent = matches!(note.moment, Moment::SendCall | Moment::SendResponse);
+        if kept.is_some() || (is_sent && !note.is_write && exchange.shared) {
             return;
         }
         *kept = Some(Arc::clone(note));

@@ -57,6 +57,7 @@ impl Causality {
     /// The link of a call at its client: by its header if that names a span of its own, else by the rules of its process, else by the
     /// header that it hands on, else none.
     pub(super) fn link_call(&mut self, id: ExchangeId) -> Option<Link> {
+        self.learn_birth(id);
         let node = self.graph.get(id)?;
         let span_id = node.key.client_span();
         let header = node.header.as_deref();

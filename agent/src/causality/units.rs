@@ -2,8 +2,10 @@
 //!
 //! Whoever sends a response has worked on its request. So a call belongs to the first request, read before the call was sent, whose
 //! response one of the call's units sends next: the unit that sent the call, or one that waits for it. That unit is known when the
-//! response has been sent; until every request that could be it was answered, the call waits.
+//! response has been sent; until every request that could be it was answered, the call waits. Where none of them sends a response, the
+//! call belongs to the request for which one of them was created, if that is known: see [`super::births`].
 use super::Causality;
+use super::births::{Between, Child};
 use super::class::Process;
 use super::graph::{Node, Waited};
 use super::link::{Evidence, Reason};
@@ -29,6 +31,14 @@ struct Response {
     socket: SocketId,
     read: Nanos,
     at: Nanos,
+}
+
+/// What a unit was created for.
+struct Born {
+    child: Child,
+    owner: ExchangeId,
+    /// The request had been answered when the call was sent.
+    answered: bool,
 }
 
 /// Which unit of a process sent which responses.
@@ -69,6 +79,14 @@ impl Units {
     /// The first response that the unit sent after `at`.
     fn next(&self, unit: u64, at: Nanos) -> Option<&Response> {
         self.responses.get(&unit)?.iter().rev().take_while(|response| response.at > at).last()
+    }
+
+    /// The response to the request that the unit was working on all the time between two moments.
+    fn during(&self, unit: u64, between: Between) -> Option<&Response> {
+        let responses = self.responses.get(&unit)?;
+        let later = responses.partition_point(|response| response.read <= between.after);
+        let is_at_next = responses.get(later).is_some_and(|next| next.read < between.before);
+        responses.get(later.checked_sub(1)?).filter(|_| !is_at_next)
     }
 
     /// Whether the self-audit has failed: what the adapter takes for units works on several requests at a time.
@@ -128,10 +146,10 @@ impl Causality {
         if !node.done {
             return Ruling::Wait(None);
         }
-        let answer = node.answer_note.iter().flat_map(|note| &note.output);
+        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
         let mut open = false;
-        for id in sent.output.iter().chain(answer) {
-            match process.units.next(*id, node.asked.at) {
+        for id in unit.among(&sent.output).chain(unit.among(answer)) {
+            match process.units.next(id, node.asked.at) {
                 Some(response) if response.read < node.asked.at => {
                     let evidence = match unit {
                         Unit::Task => Evidence::Task,
@@ -149,7 +167,34 @@ impl Causality {
             Some(rival) => Ruling::Wait(Some(rival)),
             // Where it serves is known from its first response on.
             None if open && process.ports.is_empty() && node.waited == Waited::Briefly => Ruling::Wait(None),
-            None => Ruling::Orphan(Reason::Root),
+            None => match self.born_for(node, process, unit) {
+                Some(born) if process.births.trusts(born.child, born.answered) => {
+                    Ruling::Owner { owner: born.owner, evidence: Evidence::Goroutine, provisional: false }
+                }
+                _ => Ruling::Orphan(Reason::Root),
+            },
+        }
+    }
+
+    /// The request for which one of the call's units, or one that it descends from, was created.
+    fn born_for(&self, node: &Node, process: &Process, unit: Unit) -> Option<Born> {
+        let sent = node.request_note.as_ref()?;
+        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
+        let ancestors = unit.among(&sent.output).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
+        let (id, child) = ancestors.into_iter().find(|(_, child)| process.units.responses.contains_key(&child.parent))?;
+        let response = process.units.during(child.parent, process.births.created(id, sent.at))?;
+        Some(Born { child, owner: response.request, answered: response.at < node.asked.at })
+    }
+
+    /// Remembers what a call that is about to be linked says of the place where its unit was created.
+    pub(super) fn learn_birth(&mut self, id: ExchangeId) {
+        let Some(node) = self.graph.get(id).filter(|node| node.done) else { return };
+        let Some(thread) = node.thread else { return };
+        let Some((process, sent)) = self.processes.get(&thread.pid).zip(node.request_note.as_ref()) else { return };
+        let Some(Manner::Units(unit)) = process.manner else { return };
+        let (Some(born), at) = (self.born_for(node, process, unit), sent.at) else { return };
+        if let Some(process) = self.processes.get_mut(&thread.pid) {
+            process.births.learn(born.child, born.owner, at, born.answered);
         }
     }
 

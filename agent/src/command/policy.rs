@@ -41,6 +41,9 @@ pub(super) fn policy(options: &Headers, env: &BTreeMap<String, String>) -> Resul
         if keys.len() > MOST_KEYS {
             return Err(format!("{source}: name at most {MOST_KEYS} keys"));
         }
+        if let Some(key) = keys.iter().find(|key| !key.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))) {
+            return Err(format!("{source}: {key:?} is no key of baggage; it has letters, digits and marks without quotes"));
+        }
         // Names of attributes last as long as the program; these are made once, at its start.
         let attribute = |key: &str| &*Box::leak(format!("baggage.{key}").into_boxed_str());
         policy.baggage = keys.into_iter().map(|key| BaggageKey { key: key.to_owned(), attribute: attribute(key) }).collect();
@@ -131,5 +134,8 @@ mod tests {
         assert_eq!(from(&flag, &[]), Err(wrong.to_owned()));
         let wrong = r#"WIRESPAN_SDK: "off" is not known; use skip or join"#;
         assert_eq!(from(&Headers::default(), &[("WIRESPAN_SDK", "off")]), Err(wrong.to_owned()));
+        let wrong = r#"--baggage-keys: "a b" is no key of baggage; it has letters, digits and marks without quotes"#;
+        let flag = Headers { baggage_keys: Some("tenant, a b".to_owned()), ..Headers::default() };
+        assert_eq!(from(&flag, &[]), Err(wrong.to_owned()));
     }
 }

@@ -6,12 +6,29 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// Room that a resource's buffer may keep from one request to the next, in bytes, whatever the last request needed: below this,
-/// giving memory back and asking for it again costs more than it saves.
-const KEPT_BUFFER: usize = 16 << 10;
+/// One unit that leaves, in the pieces in which it was gathered: joining them would be the second time that every byte is copied.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Body(pub Vec<Vec<u8>>);
 
-/// Room for the schema, the scope and the lengths around a resource, in bytes.
-const AROUND: usize = 320;
+impl Body {
+    /// Bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// In one piece.
+    #[must_use]
+    pub fn joined(mut self) -> Vec<u8> {
+        if self.0.len() == 1 { self.0.pop().unwrap_or_default() } else { self.0.concat() }
+    }
+}
 
 /// Something that turns spans into bytes that can leave.
 pub trait Encode: Send {
@@ -22,7 +39,7 @@ pub trait Encode: Send {
     /// Bytes that [`Encode::take`] would give, to within some hundreds per resource.
     fn bytes(&self) -> usize;
     /// Everything that was added, as one unit: a request, a line, some lines. Empty if nothing was added.
-    fn take(&mut self) -> Vec<u8>;
+    fn take(&mut self) -> Body;
 }
 
 /// How a request that carries many resources is written.
@@ -31,8 +48,8 @@ pub trait Format: Send {
     fn resource(resource: &Resource, out: &mut Vec<u8>);
     /// Appends a span to the spans of its resource; `out` is empty before the first one.
     fn span(span: &Span, out: &mut Vec<u8>);
-    /// The request, from each resource's beginning and its spans.
-    fn request<'a>(groups: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>);
+    /// The request, from each resource's beginning and its spans, which stay where they are.
+    fn request<'a>(groups: impl Iterator<Item = (&'a [u8], Vec<u8>)>) -> Body;
 }
 
 /// A resource and those of its spans that have not left yet.
@@ -41,6 +58,8 @@ struct Group {
     resource: Arc<Resource>,
     head: Vec<u8>,
     spans: Vec<u8>,
+    /// Bytes of its spans in the last request: about as many come again.
+    before: usize,
 }
 
 /// [`Encode`] for a [`Format`].
@@ -67,7 +86,7 @@ impl<F: Format> Encode for Grouped<F> {
         let place = *self.index.entry(address).or_insert_with(|| {
             let mut head = Vec::new();
             F::resource(&span.resource, &mut head);
-            self.groups.push(Group { resource: Arc::clone(&span.resource), head, spans: Vec::new() });
+            self.groups.push(Group { resource: Arc::clone(&span.resource), head, spans: Vec::new(), before: 0 });
             self.groups.len() - 1
         });
         // The index only holds places of `groups`, so this always finds one.
@@ -75,6 +94,8 @@ impl<F: Format> Encode for Grouped<F> {
         debug_assert!(Arc::ptr_eq(&group.resource, &span.resource));
         if group.spans.is_empty() {
             self.bytes += group.head.len();
+            // An eighth more, or every other time all of them would move once more.
+            group.spans.reserve(group.before + group.before / 8);
         }
         let before = group.spans.len();
         F::span(span, &mut group.spans);
@@ -90,25 +111,23 @@ impl<F: Format> Encode for Grouped<F> {
         self.bytes
     }
 
-    fn take(&mut self) -> Vec<u8> {
+    fn take(&mut self) -> Body {
         if self.spans == 0 {
-            return Vec::new();
+            return Body::default();
         }
-        let mut out = Vec::with_capacity(self.bytes + AROUND * self.groups.len());
         self.groups.retain(|group| !group.spans.is_empty());
-        F::request(self.groups.iter().map(|group| (group.head.as_slice(), group.spans.as_slice())), &mut out);
         self.index.clear();
-        for (place, group) in self.groups.iter_mut().enumerate() {
+        let groups = self.groups.iter_mut().enumerate().map(|(place, group)| {
             self.index.insert(Arc::as_ptr(&group.resource) as usize, place);
-            let used = group.spans.len();
-            group.spans.clear();
-            // Only what is far too large: growing again by the next request would cost more.
-            if group.spans.capacity() > used.max(KEPT_BUFFER).saturating_mul(4) {
-                group.spans.shrink_to(used.max(KEPT_BUFFER));
-            }
-        }
+            group.before = group.spans.len();
+            let mut spans = std::mem::take(&mut group.spans);
+            // Whoever bounds what waits counts bytes, not the room around them. Given back in place, it costs no copy.
+            spans.shrink_to_fit();
+            (group.head.as_slice(), spans)
+        });
+        let body = F::request(groups);
         self.spans = 0;
         self.bytes = 0;
-        out
+        body
     }
 }

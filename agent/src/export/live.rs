@@ -3,7 +3,7 @@
 //! Laid out for 120 columns; colours and cutting only on a terminal, so that a pipe gets every byte. Lines that belong together share the
 //! beginning of their trace id (and its colour): `●` begins a trace, `└` has a parent, `○` may have one that is not known. Pure, but for [`Lines`], which gathers lines.
 //! Captured text cannot steer the terminal: whatever is not printable is escaped ([`printable`]).
-use super::group::Encode;
+use super::group::{Body, Encode};
 use crate::enrich::span::{Span, SpanKind, Status};
 use crate::protocol::attribute::Value;
 use crate::semconv;
@@ -318,8 +318,8 @@ impl Encode for Lines {
         self.text.len() + self.spans.len() * LINE_BYTES
     }
 
-    fn take(&mut self) -> Vec<u8> {
+    fn take(&mut self) -> Body {
         self.write();
-        std::mem::take(&mut self.text).into_bytes()
+        Body(vec![std::mem::take(&mut self.text).into_bytes()])
     }
 }

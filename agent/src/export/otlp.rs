@@ -1,8 +1,8 @@
 //! Spans become the protobuf bytes of an OTLP `ExportTraceServiceRequest` (opentelemetry-proto 1.x, `trace/v1/trace.proto`).
 //!
 //! Own code because it is the agent's hottest line after capture: lengths are counted first, then everything is written once, forward,
-//! into a buffer that is reused; nothing is allocated per span. Never decodes; what is at its default is left out, as protobuf has it.
-use super::group::Format;
+//! into a buffer that leaves as it is; nothing is allocated per span. Never decodes; what is at its default is left out, as protobuf has it.
+use super::group::{Body, Format};
 use crate::causality::link::SpanLink;
 use crate::enrich::span::{Resource, Span, Status};
 use crate::protocol::attribute::Value;
@@ -57,20 +57,24 @@ impl Format for Protobuf {
         out.extend_from_slice(&flags(span.flags, span.parent.is_some_and(|parent| parent.remote)).to_le_bytes());
     }
 
-    fn request<'a>(groups: impl Iterator<Item = (&'a [u8], &'a [u8])>, out: &mut Vec<u8>) {
+    fn request<'a>(groups: impl Iterator<Item = (&'a [u8], Vec<u8>)>) -> Body {
         let scope = text_len(SCOPE_NAME) + text_len(SCOPE_VERSION);
+        let mut pieces = Vec::new();
+        let mut between = Vec::new();
         for (head, spans) in groups {
             let scope_spans = field_len(scope) + spans.len() + text_len(SCHEMA_URL);
-            begin(out, 1, head.len() + field_len(scope_spans) + text_len(SCHEMA_URL));
-            out.extend_from_slice(head);
-            begin(out, 2, scope_spans);
-            begin(out, 1, scope);
-            put_text(out, 1, SCOPE_NAME);
-            put_text(out, 2, SCOPE_VERSION);
-            out.extend_from_slice(spans);
-            put_text(out, 3, SCHEMA_URL);
-            put_text(out, 3, SCHEMA_URL);
+            begin(&mut between, 1, head.len() + field_len(scope_spans) + text_len(SCHEMA_URL));
+            between.extend_from_slice(head);
+            begin(&mut between, 2, scope_spans);
+            begin(&mut between, 1, scope);
+            put_text(&mut between, 1, SCOPE_NAME);
+            put_text(&mut between, 2, SCOPE_VERSION);
+            pieces.extend([std::mem::take(&mut between), spans]);
+            put_text(&mut between, 3, SCHEMA_URL);
+            put_text(&mut between, 3, SCHEMA_URL);
         }
+        pieces.push(between);
+        Body(pieces)
     }
 }
 

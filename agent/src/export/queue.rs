@@ -3,6 +3,7 @@
 //! Bounded in bytes and spans, what is being sent included. Every span that enters is counted out: exported, or dropped for one
 //! [`Cause`]. When the bound is met, the **oldest** waiting batch goes ([`Cause::QueueFull`]): after an outage the newest spans are the
 //! ones that people look for. From a capture file nothing is in a hurry, so there the pipeline waits instead ([`Pace::Wait`]).
+use super::group::Body;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Batch {
     /// The request, or the lines.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// How many spans it carries.
     pub spans: u64,
 }
@@ -292,7 +293,7 @@ mod tests {
     use std::sync::Arc;
 
     fn batch(spans: u64) -> Batch {
-        Batch { body: vec![0; 10 * spans as usize], spans }
+        Batch { body: Body(vec![vec![0; 10 * spans as usize]]), spans }
     }
 
     fn counters(submitted: u64, exported: u64, queued: u64, dropped: &[(&'static str, u64)]) -> ExportCounters {

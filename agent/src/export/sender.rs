@@ -124,7 +124,7 @@ impl Line {
     async fn run(self: Arc<Self>) {
         while let Some(Batch { body, spans }) = self.queue.next().await {
             let bytes = body.len();
-            let (lost, cause) = self.deliver(self.collector.pack(body), spans).await;
+            let (lost, cause) = self.deliver(self.collector.pack(body.joined()), spans).await;
             self.queue.done(bytes, spans, lost, cause);
         }
     }

@@ -23,7 +23,8 @@ impl Writer {
             while let Some(Batch { body, spans }) = queue.next_blocking() {
                 // What a failed write left behind is half a line: end it, so that only that line is lost.
                 let mended = if failing { to.write_all(b"\n") } else { Ok(()) };
-                match mended.and_then(|()| to.write_all(&body)).and_then(|()| to.flush()) {
+                let written = mended.and_then(|()| body.0.iter().try_for_each(|piece| to.write_all(piece)));
+                match written.and_then(|()| to.flush()) {
                     Ok(()) => {
                         failing = false;
                         queue.done(body.len(), spans, 0, Cause::WriteFailed);

@@ -149,8 +149,11 @@ impl Stream {
     /// What is known of the byte at `offset`, as long as it was not forgotten.
     #[must_use]
     pub fn point(&self, offset: u64) -> Option<Point> {
-        let index = self.marks.partition_point(|mark| mark.start <= offset).checked_sub(1)?;
-        let mark = self.marks.get(index)?;
+        // Nearly always the last one.
+        let mark = match self.marks.back().filter(|last| last.start <= offset) {
+            Some(last) => last,
+            None => self.marks.get(self.marks.partition_point(|mark| mark.start <= offset).checked_sub(1)?)?,
+        };
         Some(Point { seq: mark.point.seq.wrapping_add((offset - mark.start) as u32), ..mark.point })
     }
 

@@ -54,7 +54,7 @@ pub enum On {
 /// One attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribute {
-    /// Name, from [`crate::semconv`].
+    /// Name, from [`crate::semconv`]: visible characters of ASCII, none of which any format has to escape.
     pub key: &'static str,
     /// Value.
     pub value: Value,

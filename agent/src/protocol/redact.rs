@@ -88,7 +88,9 @@ const SENSITIVE: &[&str] = &[
 /// percent-decoding; of a nested key such as `user[password]` the innermost counts. All other bytes stay as they are.
 #[must_use]
 pub fn query(query: &str) -> Cow<'_, str> {
-    if !query.split(['&', ';']).any(|pair| secret(pair).is_some()) {
+    if query.as_bytes().split(|byte| matches!(byte, b'&' | b';')).all(is_harmless)
+        || !query.split(['&', ';']).any(|pair| secret(pair).is_some())
+    {
         return Cow::Borrowed(query);
     }
     let mut out = String::with_capacity(query.len());
@@ -107,6 +109,12 @@ pub fn query(query: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Whether the pair's key is a plain word that no sensitive key begins like. Says so of nearly every pair, at a fraction of the cost.
+fn is_harmless(pair: &[u8]) -> bool {
+    let key = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+    key.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) && !may_be_sensitive(key)
+}
+
 /// The key of a pair whose value must not be shown.
 fn secret(pair: &str) -> Option<&str> {
     let (key, value) = pair.split_once('=')?;
@@ -117,12 +125,38 @@ fn secret(pair: &str) -> Option<&str> {
         None => &name,
     }
     .trim();
-    (!value.is_empty() && SENSITIVE.iter().any(|known| known.eq_ignore_ascii_case(name))).then_some(key)
+    (!value.is_empty() && may_be_sensitive(name.as_bytes()) && SENSITIVE.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        .then_some(key)
+}
+
+/// Whether a sensitive key has this length, this first and this last letter: most keys are told by that alone.
+fn may_be_sensitive(name: &[u8]) -> bool {
+    const LENGTHS: [u32; 1024] = lengths();
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return false };
+    name.len() < 32 && LENGTHS.get(ends(*first, *last)).is_some_and(|lengths| lengths >> name.len() & 1 == 1)
+}
+
+/// The last five bits of two letters: those that do not tell their case.
+const fn ends(first: u8, last: u8) -> usize {
+    ((first & 31) as usize) << 5 | (last & 31) as usize
+}
+
+/// The lengths of the sensitive keys, a bit each, by their [`ends`].
+const fn lengths() -> [u32; 1024] {
+    let mut lengths = [0; 1024];
+    let mut place = 0;
+    while place < SENSITIVE.len() {
+        let name = SENSITIVE[place].as_bytes();
+        assert!(name.len() < 32);
+        lengths[ends(name[0], name[name.len() - 1])] |= 1 << name.len();
+        place += 1;
+    }
+    lengths
 }
 
 /// Percent-decodes a key; bytes that make no text do not matter, as no sensitive key has them.
 fn decode(key: &str) -> Cow<'_, str> {
-    if !key.contains(['%', '+']) {
+    if !key.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(key);
     }
     let mut out = Vec::with_capacity(key.len());

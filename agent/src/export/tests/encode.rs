@@ -2,7 +2,7 @@
 use super::spans::{START, arbitrary, asked, resource, served};
 use crate::causality::link::SpanLink;
 use crate::enrich::span::{Resource, Span, SpanKind, Status};
-use crate::export::group::{Encode, Grouped};
+use crate::export::group::{Body, Encode, Grouped};
 use crate::export::json::JsonLines;
 use crate::export::otlp::{Protobuf, SCOPE_NAME, SCOPE_VERSION};
 use crate::protocol::attribute::Value;
@@ -32,7 +32,7 @@ fn encode(encoder: &mut dyn Encode, spans: &[Span]) -> Vec<u8> {
     for span in spans {
         encoder.push(span);
     }
-    encoder.take()
+    encoder.take().joined()
 }
 
 fn key_value(key: &str, value: &Value) -> KeyValue {
@@ -140,7 +140,7 @@ proptest! {
         let (announced, resources) = (encoder.bytes(), expected(&spans).resource_spans.len());
         let taken = encoder.take().len();
         prop_assert!(announced <= taken && taken <= announced + 128 * resources, "{announced} {taken}");
-        prop_assert_eq!((encoder.bytes(), encoder.spans(), encoder.take()), (0, 0, Vec::new()));
+        prop_assert_eq!((encoder.bytes(), encoder.spans(), encoder.take()), (0, 0, Body::default()));
     }
 }
 

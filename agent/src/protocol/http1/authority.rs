@@ -21,18 +21,19 @@ impl<'a> Authority<'a> {
     /// Reads an authority; `None` if it is empty or has characters or lengths that no host has.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let all = std::str::from_utf8(bytes).ok()?;
-        let (credentials, text) = all.rsplit_once('@').map_or((false, all), |(_, text)| (true, text));
+        let credentials = all.bytes().any(|byte| byte == b'@');
+        let text = if credentials { all.rsplit_once('@').map_or(all, |(_, text)| text) } else { all };
         let (host, port) = match text.strip_prefix('[') {
             Some(inner) => {
                 let (host, port) = inner.split_once(']')?;
                 (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
             }
-            None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+            None => cut(text, b':').map_or((text, None), |(host, port)| (host, Some(port))),
         };
         let valid = if text.starts_with('[') {
-            host.chars().all(|c| c.is_ascii_alphanumeric() || ":.%".contains(c))
+            host.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b':' | b'.' | b'%'))
         } else {
-            host.chars().all(|c| c.is_ascii_alphanumeric() || "-._~%".contains(c))
+            host.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' | b'%'))
         };
         let port = match port {
             None | Some("") => None,
@@ -41,6 +42,12 @@ impl<'a> Authority<'a> {
         };
         (valid && !host.is_empty() && host.len() <= LONGEST_HOST).then_some(Self { host, port, text, credentials })
     }
+}
+
+/// What stands before and behind the first `separator`, an ASCII character.
+pub(super) fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let place = memchr::memchr(separator, text.as_bytes())?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
 /// The address of the first client, from the values of `Forwarded` (RFC 7239) and `X-Forwarded-For`; `None` if it is no address.

@@ -40,8 +40,9 @@ impl Scan {
     /// Searches on in `bytes`, which begin with what was searched before.
     pub(super) fn search(&mut self, bytes: &[u8]) -> Found {
         let window = bytes.get(..ENOUGH).unwrap_or(bytes);
-        while let Some(length) = window.get(self.seen..).and_then(|rest| rest.iter().position(|b| *b == b'\n')) {
-            let end = self.seen + length;
+        let unseen = self.seen;
+        for length in memchr::memchr_iter(b'\n', window.get(unseen..).unwrap_or_default()) {
+            let end = unseen + length;
             let empty = window.get(self.line..end).is_some_and(|line| strip_cr(line).is_empty());
             self.line = end + 1;
             self.seen = self.line;
@@ -61,12 +62,18 @@ impl Scan {
 
 /// The complete lines of a head, without their ends (a bare LF is one: RFC 9112 section 2.2) and without the last, empty one.
 pub(super) fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    head.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n")).map(strip_cr).take_while(|line| !line.is_empty())
+    let mut rest = head;
+    std::iter::from_fn(move || {
+        let (first, used) = line(rest)?;
+        rest = rest.get(used..)?;
+        Some(first)
+    })
+    .take_while(|line| !line.is_empty())
 }
 
 /// The line at the beginning of `bytes`, without its end, and its length with it.
 pub(super) fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    let end = bytes.iter().position(|b| *b == b'\n')?;
+    let end = memchr::memchr(b'\n', bytes)?;
     Some((strip_cr(bytes.get(..end)?), end + 1))
 }
 
@@ -89,9 +96,22 @@ pub(super) fn header(line: &[u8]) -> Option<Field<'_>> {
     (!name.is_empty()).then_some((name, value.strip_prefix(b":")?.trim_ascii()))
 }
 
-/// Whether there is a control character other than a tab. Looks at all bytes, so that the compiler can look at many at once.
+/// Whether there is a control character other than a tab. Eight bytes are looked at at a time; the last of them may be looked at twice.
 fn has_control(line: &[u8]) -> bool {
-    line.iter().fold(0, |found, b| found | u8::from(b.is_ascii_control() && *b != b'\t')) > 0
+    const ONES: u64 = u64::MAX / 255;
+    const LOW: u64 = ONES * 0x7f;
+    let found = |bytes: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*bytes);
+        let low = word & LOW;
+        // The highest bit of a byte says so, and no byte's sum reaches the next one.
+        let (printable, no_tab, no_delete) = (low + ONES * 0x60, (low ^ (ONES * 9)) + LOW, (low ^ LOW) + LOW);
+        ((!printable & no_tab) | !no_delete) & !word & !LOW
+    };
+    let (words, _) = line.as_chunks::<8>();
+    match line.last_chunk::<8>() {
+        Some(last) => words.iter().fold(found(last), |all, word| all | found(word)) != 0,
+        None => line.iter().any(|b| b.is_ascii_control() && *b != b'\t'),
+    }
 }
 
 /// Whether there is neither white space nor a control character; what is not ASCII is tolerated, as servers do.
@@ -147,6 +167,14 @@ pub(super) enum Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_control_character_is_found_wherever_it_stands(line in prop::collection::vec(prop_oneof![12 => b' '..=b'~', 1 => any::<u8>()], 0..40)) {
+            prop_assert_eq!(has_control(&line), line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t'));
+        }
+    }
 
     #[test]
     fn a_head_ends_with_its_first_empty_line() {

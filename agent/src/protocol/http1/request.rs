@@ -1,6 +1,6 @@
 //! A request's head becomes a [`Request`] and what its response needs to know. Of its headers only those named here are looked at;
 //! credentials never leave.
-use super::authority::{Authority, first_client};
+use super::authority::{Authority, cut, first_client};
 use super::framing::Framing;
 use super::head::{LONGEST_METHOD, Version, is_plain, is_token, lines, version};
 use crate::protocol::attribute::Attribute;
@@ -189,7 +189,7 @@ pub(in crate::protocol) fn describe(
         None => fields.server(&mut attributes),
     }
     if let Some(agent) = fields.user_agent {
-        attributes.push(Attribute::server(semconv::USER_AGENT_ORIGINAL, bounded(String::from_utf8_lossy(agent).into_owned())));
+        attributes.push(Attribute::server(semconv::USER_AGENT_ORIGINAL, bounded(readable(agent).into_owned())));
     }
     if let Some(client) = first_client(fields.forwarded, fields.x_forwarded_for) {
         attributes.push(Attribute::server(semconv::CLIENT_ADDRESS, client.to_string()));
@@ -262,10 +262,11 @@ fn address(target: &Target<'_>, host: Option<&[u8]>, server: SocketAddr, attribu
         Target::Authority(authority) => ("http", Some(*authority), &b""[..]),
         Target::Asterisk => ("http", host, &b""[..]),
     };
-    let scheme = scheme.to_ascii_lowercase();
-    let rest = String::from_utf8_lossy(rest);
-    let rest = rest.split_once('#').map_or(&*rest, |(rest, _)| rest);
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(redact::query(query))));
+    let usual = ["http", "https"].into_iter().find(|usual| scheme.eq_ignore_ascii_case(usual));
+    let scheme = usual.map_or_else(|| Cow::Owned(scheme.to_ascii_lowercase()), Cow::Borrowed);
+    let rest = readable(rest);
+    let rest = cut(&rest, b'#').map_or(&*rest, |(rest, _)| rest);
+    let (path, query) = cut(rest, b'?').map_or((rest, None), |(path, query)| (path, Some(redact::query(query))));
     let written = match authority {
         Some(authority) => Cow::Borrowed(authority.text),
         None if server.port() == 80 && server.is_ipv6() => Cow::Owned(format!("[{}]", server.ip())),
@@ -301,6 +302,11 @@ fn address(target: &Target<'_>, host: Option<&[u8]>, server: SocketAddr, attribu
         attributes.push(Attribute::both(semconv::SERVER_ADDRESS, host.to_owned()));
         attributes.push(Attribute::both(semconv::SERVER_PORT, i64::from(port.unwrap_or(default_port))));
     }
+}
+
+/// Bytes as text; what is none is replaced. Nearly all is, and finding that out costs a fraction of looking for what to replace.
+fn readable(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// At most [`LONGEST_TEXT`] bytes of a text.
