@@ -111,7 +111,7 @@ fn found(memory: &dyn Memory, tid: u32, stack: u64, run: &Range<u64>) -> Option<
     let in_run = |word: u64| run.contains(&word).then(|| called(memory, word)).flatten();
     // The one that `uv_run` calls is a function around the address to which the wait returns.
     let polls: Vec<u64> = words().filter_map(|(_, word)| in_run(word)).collect();
-    let is_poll = |word: u64| polls.iter().copied().find(|poll| (*poll..poll.saturating_add(FUNCTION)).contains(&word));
+    let is_poll = |word: u64| polls.iter().copied().filter(|poll| (*poll..poll.saturating_add(FUNCTION)).contains(&word)).max();
     let returns = |word: u64| is_poll(word).filter(|_| is_return(memory, word));
     let (at, poll) = words().take((WRAPPER / 8) as usize).find_map(|(at, word)| Some((at, returns(word)?)))?;
     let frame = at.checked_add(8)?;

@@ -20,7 +20,7 @@ use super::manner::Manner;
 use super::marks::{Learnt, Mark};
 use super::notes::Noted;
 use super::rules::Ruling;
-use crate::capture::event::{LastRead, Moment, Nanos, Thread};
+use crate::capture::event::{LastRead, Moment, Nanos, SocketId, Thread};
 use crate::exchange::ExchangeId;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -65,6 +65,10 @@ struct Loop {
     number: u64,
     /// The stack when that began.
     mark: Mark,
+    /// What was read then.
+    socket: SocketId,
+    /// Something was sent in it.
+    sent: bool,
     learnt: Learnt,
     /// Requests whose rounds made no call, in the order of their reads.
     turns: VecDeque<ExchangeId>,
@@ -81,10 +85,30 @@ pub(super) struct Rounds {
     read_in: FxHashMap<ExchangeId, Vec<u64>>,
     /// Calls that were sent outside of rounds, and whose turn it was.
     in_turn: FxHashMap<ExchangeId, ExchangeId>,
-    /// Calls with forward and backward evidence.
+    /// Forward evidence against backward evidence, wherever a call has both.
+    forward: Audit,
+    /// The same where the forward evidence is a chain of calls.
+    chains: Audit,
+}
+
+/// Comparisons of two kinds of evidence.
+#[derive(Clone, Copy, Debug, Default)]
+struct Audit {
     compared: u32,
     /// Of these, those where they differ.
     failed: u32,
+}
+
+impl Audit {
+    fn compare(&mut self, one: ExchangeId, other: ExchangeId) {
+        self.compared = self.compared.saturating_add(1);
+        self.failed = self.failed.saturating_add(u32::from(one != other));
+    }
+
+    /// Whether they differ more often than a lost record explains.
+    fn is_refuted(self) -> bool {
+        self.failed > 1 && self.failed.saturating_mul(TOLERANCE) > self.compared.max(AUDIT)
+    }
 }
 
 /// What the rounds of a process say of a call.
@@ -109,8 +133,17 @@ impl Rounds {
         self.rounds.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
-    /// A thread has read: its last round is over and another begins. Gives both.
-    fn begin(&mut self, tid: u32, mark: Mark) -> (Option<u64>, u64) {
+    /// A thread has read: its last round is over and another begins. Gives both. But where it reads on from the same socket in the same
+    /// callback, and has not sent anything, its round goes on: the kernel tells of each packet that a read takes.
+    fn begin(&mut self, tid: u32, socket: SocketId, mark: Mark) -> (Option<u64>, u64) {
+        if let Some(known) = self.loops.get(&tid)
+            && (known.socket, known.sent) == (socket, false)
+            && known.mark != Mark::Unknown
+            && known.mark == mark
+            && self.get(known.number).is_some_and(|round| !round.over)
+        {
+            return (None, known.number);
+        }
         if self.rounds.len() >= MAX_ROUNDS
             && let Some(oldest) = self.rounds.pop_front()
         {
@@ -127,13 +160,13 @@ impl Rounds {
         self.rounds.push_back(Round { number, read: Vec::new(), answered: Vec::new(), called: Vec::new(), over: false });
         let before = match self.loops.entry(tid) {
             Entry::Vacant(entry) => {
-                entry.insert(Loop { number, mark, learnt: Learnt::default(), turns: VecDeque::new() });
+                entry.insert(Loop { number, mark, socket, sent: false, learnt: Learnt::default(), turns: VecDeque::new() });
                 None
             }
             Entry::Occupied(mut entry) => {
                 let known = entry.get_mut();
                 known.learnt.reads(&known.mark, &mark);
-                known.mark = mark;
+                (known.mark, known.socket, known.sent) = (mark, socket, false);
                 Some(std::mem::replace(&mut known.number, number))
             }
         };
@@ -141,8 +174,10 @@ impl Rounds {
     }
 
     /// The round in which a thread sends something.
-    fn going_on(&self, tid: u32, mark: &Mark) -> Option<u64> {
-        self.loops.get(&tid).filter(|known| known.learnt.is_same(&known.mark, mark)).map(|known| known.number)
+    fn going_on(&mut self, tid: u32, mark: &Mark) -> Option<u64> {
+        let known = self.loops.get_mut(&tid).filter(|known| known.learnt.is_same(&known.mark, mark))?;
+        known.sent = true;
+        Some(known.number)
     }
 
     /// Something happened to an exchange in a round.
@@ -216,11 +251,6 @@ impl Rounds {
         }
         found
     }
-
-    /// Whether forward evidence was wrong more often than a lost record explains.
-    fn is_refuted(&self) -> bool {
-        self.failed > 1 && self.failed.saturating_mul(TOLERANCE) > self.compared.max(AUDIT)
-    }
 }
 
 impl Causality {
@@ -238,7 +268,7 @@ impl Causality {
             }
             return;
         }
-        let (before, number) = process.rounds.begin(note.thread.tid, mark);
+        let (before, number) = process.rounds.begin(note.thread.tid, note.socket, mark);
         note.output = [number].into();
         self.rounds_due.push_back((note.at.saturating_add(ROUND), note.thread, number));
         if let Some(before) = before {
@@ -305,10 +335,15 @@ impl Causality {
         for id in ids {
             let Some(node) = self.graph.get(id).filter(|node| node.client) else { continue };
             let Some(process) = self.processes.get(&pid) else { continue };
-            if let (Forward::Request(forward), Some(backward)) = (self.forward_in(process, node), self.backward_in(process, id, node)) {
-                let process = self.processes.entry(pid).or_default();
-                process.rounds.compared = process.rounds.compared.saturating_add(1);
-                process.rounds.failed = process.rounds.failed.saturating_add(u32::from(forward != backward));
+            if let Some(backward) = self.backward_in(process, id, node) {
+                let (forward, chain) = match self.forward_in(process, node) {
+                    Forward::Request(request) => (Some(request), None),
+                    Forward::Call(before) => (None, self.root_before(process, before).ok()),
+                    Forward::Nothing => (None, None),
+                };
+                let rounds = &mut self.processes.entry(pid).or_default().rounds;
+                forward.into_iter().for_each(|forward| rounds.forward.compare(forward, backward));
+                chain.into_iter().for_each(|forward| rounds.chains.compare(forward, backward));
             }
             self.retry.push(id);
             self.wake(id);
@@ -344,13 +379,14 @@ impl Causality {
             return Ruling::Wait(None);
         }
         let owner = |owner| Ruling::Owner { owner, evidence: Evidence::Activation, provisional: false };
-        let refuted = rounds.is_refuted();
+        let refuted = rounds.forward.is_refuted();
         match (self.forward_in(process, node), self.backward_in(process, id, node)) {
             (Forward::Request(forward), Some(backward)) if forward != backward && !refuted => Ruling::Orphan(Reason::Conflict),
             (_, Some(backward)) => owner(backward),
             (Forward::Request(forward), None) if manner == Manner::Rounds && !refuted => owner(forward),
             (Forward::Request(_), None) => Ruling::Orphan(Reason::Audit),
             (Forward::Nothing, None) if let Some(request) = self.agreed_in_turn(process, id) => owner(request),
+            (Forward::Call(_), None) if rounds.chains.is_refuted() => Ruling::Orphan(Reason::Audit),
             (Forward::Call(before), None) => self.rule_chain(process, id, before).map_or_else(|ruling| ruling, owner),
             (Forward::Nothing, None) => Ruling::Orphan(Reason::Root),
         }
@@ -365,11 +401,7 @@ impl Causality {
     /// The request to which both the calls before and those after a call lead.
     fn rule_chain(&self, process: &Process, id: ExchangeId, before: ExchangeId) -> Result<ExchangeId, Ruling> {
         let after = process.rounds.only(id, |round| &round.called).ok_or(Ruling::Orphan(Reason::Handoff))?;
-        let forward = self.follow(process, before, |call| match self.forward_in(process, call) {
-            Forward::Request(request) => Err(request),
-            Forward::Call(before) => Ok(Some(before)),
-            Forward::Nothing => Ok(None),
-        })?;
+        let forward = self.root_before(process, before)?;
         let mut at = after;
         let backward = self.follow(process, after, |call| match self.backward_in(process, at, call) {
             Some(request) => Err(request),
@@ -380,6 +412,15 @@ impl Causality {
             }
         })?;
         if forward == backward { Ok(forward) } else { Err(Ruling::Orphan(Reason::Conflict)) }
+    }
+
+    /// The request to which a call and those before it lead.
+    fn root_before(&self, process: &Process, call: ExchangeId) -> Result<ExchangeId, Ruling> {
+        self.follow(process, call, |call| match self.forward_in(process, call) {
+            Forward::Request(request) => Err(request),
+            Forward::Call(before) => Ok(Some(before)),
+            Forward::Nothing => Ok(None),
+        })
     }
 
     /// Goes from call to call until one leads to a request.
