@@ -115,15 +115,14 @@ pub fn outgoing(context: &SkBuffContext) -> Option<()> {
         segment.head.flags = flag::IN_CALL;
         last_read = last_read::of(sender.tid);
     }
-    let held_read = state.held;
-    let (cookie, serves) = (state.cookie, state.serves());
-    if ring::write_with(|| SegmentOut { segment, sender, last_read, held_read }, payload) {
+    if ring::write_with(|| SegmentOut { segment, sender, last_read, held_read: state.held }, payload) {
         state.held = HeldRead::default();
         state.sent = packet.end();
         state.flags |= state_flag::SENT;
     }
     if walks_at_egress() && sender.tid != 0 && packet.len > 0 && walk::is_walked(sender.pid) {
-        let moment = if serves { moment::SEND_RESPONSE } else { moment::SEND_CALL };
+        let moment = if state.serves() { moment::SEND_RESPONSE } else { moment::SEND_CALL };
+        let cookie = state.cookie;
         walk::note(
             &walk::Event { at, cookie, from: packet.seq, upto: packet.end(), thread: sender, sk: sk as u64, is_write: false },
             moment,

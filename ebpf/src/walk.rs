@@ -3,6 +3,7 @@
 //! Only reads, and only of the process that is current. Memory that is not there is zero; no walk takes more than [`MAX_TAKEN`] steps.
 use crate::{
     kernel::{now, user_pointers},
+    offsets::legacy,
     ring::{self, count},
 };
 use aya_ebpf::{
@@ -48,10 +49,11 @@ struct Record<const N: usize> {
     window: [u8; N],
 }
 
-/// Whether the agent asked for this process's memory.
+/// Whether the agent asked for this process's memory. Never where the kernel is so old that its verifier gives up over a walk: Linux 5.10
+/// sees more than the million steps that it allows itself.
 #[inline(always)]
 pub fn is_walked(pid: u32) -> bool {
-    WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
+    !legacy() && WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
 }
 
 /// Walks, if this process has a walk for the moment, and tells what it left. A function of its own, for the stack's sake.

@@ -88,6 +88,8 @@ pub struct Kernel {
     logger: Option<EbpfLogger<StandardError>>,
     epoll: OwnedFd,
     degraded: Vec<Degraded>,
+    /// The kernel is so old that state is kept by cookie.
+    by_cookie: bool,
     /// Verdicts have changed since the kernel side was told so.
     changed: bool,
     current: u32,
@@ -169,6 +171,9 @@ impl Kernel {
 
     /// From now on looks at a process's memory at the moments for which there is a walk. Errors say why it does not.
     pub fn walk(&mut self, pid: u32, walks: &Walks) -> Result<(), WalkError> {
+        if self.by_cookie {
+            return Err(WalkError::Old);
+        }
         let attaches = self.degraded.iter().all(|degraded| degraded.hook.program != WRITES);
         self.walked.begin(self.ebpf.as_mut().filter(|_| attaches), pid, walks)
     }
@@ -257,6 +262,7 @@ impl Start<'_> {
             logger,
             epoll,
             degraded,
+            by_cookie,
             changed: false,
             current: FIRST_GENERATION,
             more: false,

@@ -13,6 +13,9 @@ pub type Walks = [Option<Box<Walk>>; moment::COUNT as usize];
 /// Why a process is not walked.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
+    /// The verifier of so old a kernel gives up over a walk.
+    #[error("this kernel is too old for it: from Linux 5.12 on it can be done")]
+    Old,
     /// There are too many.
     #[error("{MAX_WALKED} processes are walked already, or one whose number ends in the same bits")]
     Full,

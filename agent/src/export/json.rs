@@ -161,19 +161,19 @@ fn text(out: &mut Vec<u8>, text: &str) {
 fn is_plain(bytes: &[u8]) -> bool {
     let (words, _) = bytes.as_chunks::<8>();
     if let Some(last) = bytes.last_chunk::<8>() {
-        return words.iter().fold(special(*last), |found, word| found | special(*word)) == 0;
+        return words.iter().fold(special(u64::from_ne_bytes(*last)), |found, word| found | special(u64::from_ne_bytes(*word))) == 0;
     }
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_ne_bytes(*bytes));
     match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (Some([a, b, c, d]), Some([e, f, g, h])) => special([*a, *b, *c, *d, *e, *f, *g, *h]) == 0,
-        _ => bytes.iter().all(|byte| special([*byte; 8]) == 0),
+        (Some(first), Some(last)) => special(half(first) | half(last) << 32) == 0,
+        _ => bytes.iter().all(|byte| special(u64::from_ne_bytes([*byte; 8])) == 0),
     }
 }
 
-/// Not zero if one of these bytes has to be escaped: a control character, `"` or `\`.
-fn special(bytes: [u8; 8]) -> u64 {
+/// Not zero if one of the eight bytes has to be escaped: a control character, `"` or `\`.
+fn special(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
-    let word = u64::from_ne_bytes(bytes);
     // The highest bit of a byte is set if it is less than `bound`, at most 128; and perhaps in bytes above the lowest such one.
     let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
     // With its second bit turned over, `"` is next to the control characters, which stay among themselves.
