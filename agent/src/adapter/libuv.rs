@@ -52,13 +52,16 @@ impl Adapter for Libuv {
         let module = library.or_else(|| process.maps().first()).ok_or(Refusal::Gone)?;
         let run = exported::function(process, module.range.start, "uv_run").ok_or(Refusal::Other)?;
         let mut loops: Vec<Loop> = Vec::new();
+        let mut elsewhere = true;
         for look in 0..LOOKS {
             if look >= FEWEST_LOOKS && loops.iter().any(|known| known.tid == process.pid) {
                 break;
             }
+            elsewhere &= matches!(waiting(process, process.pid), Some((call, _)) if !WAITS.contains(&call));
             for tid in process.threads() {
                 if loops.iter().all(|known| known.tid != tid)
-                    && let Some(stack) = waiting(process, tid)
+                    && let Some((call, stack)) = waiting(process, tid)
+                    && WAITS.contains(&call)
                     && let Some(found) = found(process, tid, stack, &run)
                 {
                     loops.push(found);
@@ -66,10 +69,12 @@ impl Adapter for Libuv {
             }
             thread::sleep(BETWEEN_LOOKS);
         }
-        // The first thread's loop is the one that serves, if it runs one.
-        let first = loops.iter().find(|known| known.tid == process.pid).or(loops.first()).cloned();
-        let main = first.ok_or(Refusal::NotYet("its loop has not waited for events"))?;
+        // The first thread's loop is the one that serves, unless that thread waits for something else all the time. Node has loops of its
+        // own in others.
+        let main = loops.iter().find(|known| known.tid == process.pid).or(loops.first().filter(|_| elsewhere)).cloned();
+        let main = main.ok_or(Refusal::NotYet("its loop has not waited for events"))?;
         loops.retain(|known| known.phases == main.phases);
+        loops.sort_by_key(|known| known.tid != process.pid);
         loops.truncate(LOOPS);
         let walk = walk(&loops, &main.phases).ok_or_else(|| Refusal::Unknown("its loops do not fit a walk".to_owned()))?;
         let walks = [(); moment::COUNT as usize].map(|()| Some(walk.clone()));
@@ -87,14 +92,14 @@ struct Loop {
     phases: Vec<i32>,
 }
 
-/// The stack pointer of a thread that waits for events (`proc_pid_syscall(5)`).
-fn waiting(process: &Process, tid: u32) -> Option<u64> {
+/// The system call in which a thread waits, and its stack pointer there (`proc_pid_syscall(5)`).
+fn waiting(process: &Process, tid: u32) -> Option<(u64, u64)> {
     let line = process.proc_file(&format!("task/{tid}/syscall"), LINE).ok()?;
     let line = String::from_utf8(line).ok()?;
     let mut fields = line.split_ascii_whitespace();
     let call: u64 = fields.next()?.parse().ok()?;
     let stack = fields.nth(6)?.strip_prefix("0x")?;
-    WAITS.contains(&call).then(|| u64::from_str_radix(stack, 16).ok())?
+    Some((call, u64::from_str_radix(stack, 16).ok()?))
 }
 
 /// The frames of the loop on the stack of a thread that waits for events in it: `uv_run` calls `uv__io_poll`, and that the wait.

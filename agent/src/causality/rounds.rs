@@ -30,8 +30,8 @@ use std::collections::hash_map::Entry;
 const MAX_ROUNDS: usize = 8192;
 /// Loops of one process: more than it has processors.
 const MAX_LOOPS: usize = 1024;
-/// Exchanges remembered of one round, of each kind: one is evidence, two are none.
-const MAX_IN_ROUND: usize = 8;
+/// Exchanges remembered of one round, of each kind: as many as a program collects.
+const MAX_IN_ROUND: usize = 64;
 /// Rounds remembered in which one answer was read: one with the head, and one with the end.
 const MAX_READS: usize = 8;
 /// How long a round lasts at most where no other read ends it.
