@@ -26,7 +26,7 @@ const STACK: usize = 32 * 1024;
 /// Bytes from the stack pointer of the system call to the frame of libuv's `uv__io_poll`: the C library's wrapper.
 const WRAPPER: u64 = 256;
 /// Longest function that calls, bytes: a return address is within that of the address that was called.
-const FUNCTION: u64 = 32 * 1024;
+const FUNCTION: u64 = 8 * 1024;
 /// Places that may hold the address in `uv_run` at which its phase returns: one, and what is left of earlier runs of other loops.
 const PHASES: usize = 4;
 /// Bytes of the stack beyond the loop's frame that are compared: frames of the callback, which in Node 18 to 24 has 480 from a read on
@@ -206,7 +206,7 @@ mod tests {
     fn waits() -> Image {
         let mut image = Image::default();
         image.call(RUN.start + 0x100, POLL);
-        image.call(RUN.start + 0x180, POLL - 0x2000);
+        image.call(RUN.start + 0x180, POLL - 0x1000);
         image.put(POLL + 0x20e, &[0xff, 0xd0]);
         image.put(STACK_POINTER + 0x18, &(POLL + 0x210).to_le_bytes());
         image.put(STACK_POINTER + 0x3020, &(RUN.start + 0x100).to_le_bytes());
@@ -224,6 +224,7 @@ mod tests {
     #[test]
     fn a_stack_without_these_frames_has_no_loop() {
         let mut elsewhere = waits();
+        elsewhere.put(STACK_POINTER + 0x900, &[0; 8]);
         elsewhere.put(RUN.start + 0xfb, &[0x90]);
         assert_eq!(found(&elsewhere, 7, STACK_POINTER, &RUN), None, "what calls is no call");
         assert_eq!(found(&waits(), 7, STACK_POINTER + 0x20, &RUN), None, "the wait returns nowhere");
