@@ -11,7 +11,7 @@ pub enum Manner {
     /// numbers are the same as long as one callback of an event loop runs, and different in any other one.
     Rounds,
     /// The same of a loop whose frames have to be learnt. The copy holds them and those of its callbacks. What follows forward from a read
-    /// is believed only after it was compared with what follows backward from an answer.
+    /// is believed only where it leads to the same as what follows backward from an answer.
     LearntRounds,
 }
 

@@ -132,7 +132,7 @@ pub struct Causality {
     /// Requests that are over and wait for the note of their response.
     notes_due: VecDeque<(Nanos, ExchangeId)>,
     /// Rounds of processes, and when they are over at the latest.
-    rounds_due: VecDeque<(Nanos, u32, u64)>,
+    rounds_due: VecDeque<(Nanos, Thread, u64)>,
     /// Only where somebody asks why.
     explainer: Option<Explainer>,
     retry: Vec<ExchangeId>,

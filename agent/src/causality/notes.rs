@@ -126,10 +126,12 @@ impl Causality {
             let first = if note.is_of_answer() { node.answered } else { Some(node.asked) };
             is_at(note.moment, node.client) && first.is_some_and(|first| note.covers(first.seq))
         };
-        let ids: Vec<ExchangeId> = self.graph.on(note.socket, LOOK_BACK).filter(|(_, node)| about(node)).map(|(id, _)| id).collect();
+        let mut ids: Vec<ExchangeId> = self.graph.on(note.socket, LOOK_BACK).filter(|(_, node)| about(node)).map(|(id, _)| id).collect();
+        ids.reverse();
         for id in ids {
             self.noted(id, &note);
         }
+        self.more_in_round(&note);
         self.notes.keep(note);
     }
 

@@ -4,10 +4,14 @@
 //! between belongs to it if the stack says that the same callback still runs (see [`Manner::Rounds`](super::manner::Manner)). From this follow
 //! - **forward**: a call that is sent in the round of a request is made for it;
 //! - **backward**: a call is made for the request whose response is the only one in the rounds that its own answer began;
-//! - chains of calls, each sent in the round of the one before, where both ends lead to the same request.
+//! - chains of calls, each sent in the round of the one before, where both ends lead to the same request;
+//! - **turn**: of several answers that were read at once each belongs to the response in its place, and of calls that are sent outside of
+//!   rounds each to the first request whose round made none: where both are the same request. So it is where calls are collected.
 //!
 //! A pool that hands a connection on sends the call of another in a round, and so does a queue that is worked off: forward evidence is
-//! wrong then, and where there is backward evidence it says so. So both are compared wherever a call has both, in each process.
+//! wrong then, and where there is backward evidence it says so. So both are compared wherever a call has both, in each process. In a
+//! loop that is not known forward evidence alone decides nothing: in reactor-netty it agreed in 200 of 200 calls that had both, and was
+//! wrong in 65 of 66 that had no other.
 use super::Causality;
 use super::class::Process;
 use super::graph::{Node, Waited};
@@ -16,7 +20,7 @@ use super::manner::Manner;
 use super::marks::{Learnt, Mark};
 use super::notes::Noted;
 use super::rules::Ruling;
-use crate::capture::event::{LastRead, Moment, Nanos};
+use crate::capture::event::{LastRead, Moment, Nanos, SocketId, Thread};
 use crate::exchange::ExchangeId;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -26,15 +30,17 @@ use std::collections::hash_map::Entry;
 const MAX_ROUNDS: usize = 8192;
 /// Loops of one process: more than it has processors.
 const MAX_LOOPS: usize = 1024;
-/// Exchanges remembered of one round, of each kind: one is evidence, two are none.
-const MAX_IN_ROUND: usize = 8;
+/// Exchanges remembered of one round, of each kind: as many as a program collects.
+const MAX_IN_ROUND: usize = 64;
 /// Rounds remembered in which one answer was read: one with the head, and one with the end.
 const MAX_READS: usize = 8;
 /// How long a round lasts at most where no other read ends it.
 const ROUND: Nanos = 100_000_000;
+/// Requests of one loop whose rounds made no call: as many as it works on at a time.
+const MAX_TURNS: usize = 256;
 /// Calls that are followed from one to the next.
 const CHAIN: usize = 32;
-/// Comparisons without which forward evidence alone decides nothing in a runtime that is not known.
+/// Comparisons within which forward evidence that is wrong must show itself.
 const AUDIT: u32 = 50;
 /// Of so many comparisons one may fail: what a lost record costs.
 const TOLERANCE: u32 = 1000;
@@ -59,7 +65,13 @@ struct Loop {
     number: u64,
     /// The stack when that began.
     mark: Mark,
+    /// What was read then.
+    socket: SocketId,
+    /// Something was sent in it.
+    sent: bool,
     learnt: Learnt,
+    /// Requests whose rounds made no call, in the order of their reads.
+    turns: VecDeque<ExchangeId>,
 }
 
 /// The rounds of a process.
@@ -71,10 +83,32 @@ pub(super) struct Rounds {
     loops: FxHashMap<u32, Loop>,
     /// Rounds in which something of a call's answer was read.
     read_in: FxHashMap<ExchangeId, Vec<u64>>,
-    /// Calls with forward and backward evidence.
+    /// Calls that were sent outside of rounds, and whose turn it was.
+    in_turn: FxHashMap<ExchangeId, ExchangeId>,
+    /// Forward evidence against backward evidence, wherever a call has both.
+    forward: Audit,
+    /// The same where the forward evidence is a chain of calls.
+    chains: Audit,
+}
+
+/// Comparisons of two kinds of evidence.
+#[derive(Clone, Copy, Debug, Default)]
+struct Audit {
     compared: u32,
     /// Of these, those where they differ.
     failed: u32,
+}
+
+impl Audit {
+    fn compare(&mut self, one: ExchangeId, other: ExchangeId) {
+        self.compared = self.compared.saturating_add(1);
+        self.failed = self.failed.saturating_add(u32::from(one != other));
+    }
+
+    /// Whether they differ more often than a lost record explains.
+    fn is_refuted(self) -> bool {
+        self.failed > 1 && self.failed.saturating_mul(TOLERANCE) > self.compared.max(AUDIT)
+    }
 }
 
 /// What the rounds of a process say of a call.
@@ -99,13 +133,23 @@ impl Rounds {
         self.rounds.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
-    /// A thread has read: its last round is over and another begins. Gives both.
-    fn begin(&mut self, tid: u32, mark: Mark) -> (Option<u64>, u64) {
+    /// A thread has read: its last round is over and another begins. Gives both. But where it reads on from the same socket in the same
+    /// callback, and has not sent anything, its round goes on: the kernel tells of each packet that a read takes.
+    fn begin(&mut self, tid: u32, socket: SocketId, mark: Mark) -> (Option<u64>, u64) {
+        if let Some(known) = self.loops.get(&tid)
+            && (known.socket, known.sent) == (socket, false)
+            && known.mark != Mark::Unknown
+            && known.mark == mark
+            && self.get(known.number).is_some_and(|round| !round.over)
+        {
+            return (None, known.number);
+        }
         if self.rounds.len() >= MAX_ROUNDS
             && let Some(oldest) = self.rounds.pop_front()
         {
             for id in oldest.read {
                 self.read_in.remove(&id);
+                self.in_turn.remove(&id);
             }
         }
         if self.loops.len() >= MAX_LOOPS && !self.loops.contains_key(&tid) {
@@ -116,13 +160,13 @@ impl Rounds {
         self.rounds.push_back(Round { number, read: Vec::new(), answered: Vec::new(), called: Vec::new(), over: false });
         let before = match self.loops.entry(tid) {
             Entry::Vacant(entry) => {
-                entry.insert(Loop { number, mark, learnt: Learnt::default() });
+                entry.insert(Loop { number, mark, socket, sent: false, learnt: Learnt::default(), turns: VecDeque::new() });
                 None
             }
             Entry::Occupied(mut entry) => {
                 let known = entry.get_mut();
                 known.learnt.reads(&known.mark, &mark);
-                known.mark = mark;
+                (known.mark, known.socket, known.sent) = (mark, socket, false);
                 Some(std::mem::replace(&mut known.number, number))
             }
         };
@@ -130,8 +174,10 @@ impl Rounds {
     }
 
     /// The round in which a thread sends something.
-    fn going_on(&self, tid: u32, mark: &Mark) -> Option<u64> {
-        self.loops.get(&tid).filter(|known| known.learnt.is_same(&known.mark, mark)).map(|known| known.number)
+    fn going_on(&mut self, tid: u32, mark: &Mark) -> Option<u64> {
+        let known = self.loops.get_mut(&tid).filter(|known| known.learnt.is_same(&known.mark, mark))?;
+        known.sent = true;
+        Some(known.number)
     }
 
     /// Something happened to an exchange in a round.
@@ -153,6 +199,33 @@ impl Rounds {
             }
             rounds.push(number);
         }
+    }
+
+    /// A request's round is over, in which no call was sent: one may be sent outside of it.
+    fn waits(&mut self, tid: u32, request: ExchangeId) {
+        if let Some(known) = self.loops.get_mut(&tid) {
+            if known.turns.len() >= MAX_TURNS {
+                known.turns.pop_front();
+            }
+            known.turns.push_back(request);
+        }
+    }
+
+    /// A thread has sent a call outside of rounds.
+    fn called_in_turn(&mut self, tid: u32, call: ExchangeId) {
+        if let Some(request) = self.loops.get_mut(&tid).and_then(|known| known.turns.pop_front())
+            && self.in_turn.len() < MAX_ROUNDS
+        {
+            self.in_turn.insert(call, request);
+        }
+    }
+
+    /// The request whose response has the place among those of a round that the call's answer has among the answers that began it.
+    fn answered_in_turn(&self, id: ExchangeId) -> Option<ExchangeId> {
+        let mut rounds = self.of_answer(id);
+        let (Some(round), None) = (rounds.next(), rounds.next()) else { return None };
+        let place = round.read.iter().position(|read| *read == id)?;
+        if round.read.len() == round.answered.len() { round.answered.get(place).copied() } else { None }
     }
 
     /// The rounds that began with something of the answer to this call.
@@ -178,11 +251,6 @@ impl Rounds {
         }
         found
     }
-
-    /// Whether forward evidence was wrong more often than a lost record explains.
-    fn is_refuted(&self) -> bool {
-        self.failed > 1 && self.failed.saturating_mul(TOLERANCE) > self.compared.max(AUDIT)
-    }
 }
 
 impl Causality {
@@ -192,28 +260,50 @@ impl Causality {
         let Some(process) = self.processes.get_mut(&pid).filter(|process| process.manner.is_some_and(Manner::has_rounds)) else { return };
         let mark = Mark::of(note, process.manner == Some(Manner::Rounds));
         if matches!(note.moment, Moment::SendCall | Moment::SendResponse) {
-            note.output = process.rounds.going_on(note.thread.tid, &mark).into_iter().collect();
+            let going_on = process.rounds.going_on(note.thread.tid, &mark);
+            note.output = going_on.into_iter().collect();
+            // Another callback runs.
+            if let Some(last) = process.rounds.loops.get(&note.thread.tid).map(|known| known.number).filter(|_| going_on.is_none()) {
+                self.round_over(note.thread, last);
+            }
             return;
         }
-        let (before, number) = process.rounds.begin(note.thread.tid, mark);
+        let (before, number) = process.rounds.begin(note.thread.tid, note.socket, mark);
         note.output = [number].into();
-        self.rounds_due.push_back((note.at.saturating_add(ROUND), pid, number));
+        self.rounds_due.push_back((note.at.saturating_add(ROUND), note.thread, number));
         if let Some(before) = before {
-            self.round_over(pid, before);
+            self.round_over(note.thread, before);
         }
-        // More of something whose first bytes were read before.
+    }
+
+    /// What was read may be more of something whose first bytes were read before.
+    pub(super) fn more_in_round(&mut self, note: &Noted) {
+        let (Moment::ReadRequest | Moment::ReadAnswer, Some(number)) = (note.moment, note.output.first()) else { return };
+        let pid = note.thread.pid;
+        if !self.processes.get(&pid).is_some_and(|process| process.manner.is_some_and(Manner::has_rounds)) {
+            return;
+        }
         let read = LastRead { socket: note.socket, at: note.at, upto: note.upto };
         let newest = self.graph.on(note.socket, 1).next().map(|(id, _)| id);
         let more = self.graph.was_read(&read).filter(|(id, ambiguous)| !ambiguous && newest == Some(*id)).map(|(id, _)| id);
         if let Some(id) = more.filter(|id| self.graph.get(*id).is_some_and(|node| node.client || node.answered.is_none())) {
-            self.noted_in_round(pid, number, note.moment, id);
+            self.noted_in_round(pid, *number, note.moment, id);
         }
     }
 
     /// A note is about this exchange.
     pub(super) fn note_round(&mut self, id: ExchangeId, note: &Noted) {
-        if let Some(number) = note.output.first() {
-            self.noted_in_round(note.thread.pid, *number, note.moment, id);
+        let Thread { pid, tid } = note.thread;
+        let Some(process) = self.processes.get_mut(&pid).filter(|process| process.manner.is_some_and(Manner::has_rounds)) else { return };
+        match note.output.first() {
+            Some(number) => process.rounds.noted(*number, note.moment, id),
+            None if note.moment == Moment::SendCall => process.rounds.called_in_turn(tid, id),
+            None => {}
+        }
+        if note.moment == Moment::SendResponse
+            && let Some(known) = process.rounds.loops.get_mut(&tid)
+        {
+            known.turns.retain(|waits| *waits != id);
         }
     }
 
@@ -225,24 +315,35 @@ impl Causality {
 
     /// Rounds that no read has ended are over after a while.
     pub(super) fn end_rounds(&mut self, now: Nanos) {
-        while let Some((_, pid, number)) = self.rounds_due.pop_front_if(|(due, ..)| *due <= now) {
-            self.round_over(pid, number);
+        while let Some((_, thread, number)) = self.rounds_due.pop_front_if(|(due, ..)| *due <= now) {
+            self.round_over(thread, number);
         }
     }
 
     /// Nothing more happens in a round: the calls whose answers began it are judged.
-    fn round_over(&mut self, pid: u32, number: u64) {
+    fn round_over(&mut self, thread: Thread, number: u64) {
+        let pid = thread.pid;
         let Some(rounds) = self.processes.get_mut(&pid).map(|process| &mut process.rounds) else { return };
         let Some(round) = rounds.get_mut(number).filter(|round| !round.over) else { return };
         round.over = true;
         let ids = round.read.clone();
+        if let (&[request], [], []) = (ids.as_slice(), round.called.as_slice(), round.answered.as_slice())
+            && self.graph.get(request).is_some_and(|node| !node.client)
+        {
+            rounds.waits(thread.tid, request);
+        }
         for id in ids {
             let Some(node) = self.graph.get(id).filter(|node| node.client) else { continue };
             let Some(process) = self.processes.get(&pid) else { continue };
-            if let (Forward::Request(forward), Some(backward)) = (self.forward_in(process, node), self.backward_in(process, id, node)) {
-                let process = self.processes.entry(pid).or_default();
-                process.rounds.compared = process.rounds.compared.saturating_add(1);
-                process.rounds.failed = process.rounds.failed.saturating_add(u32::from(forward != backward));
+            if let Some(backward) = self.backward_in(process, id, node) {
+                let (forward, chain) = match self.forward_in(process, node) {
+                    Forward::Request(request) => (Some(request), None),
+                    Forward::Call(before) => (None, self.root_before(process, before).ok()),
+                    Forward::Nothing => (None, None),
+                };
+                let rounds = &mut self.processes.entry(pid).or_default().rounds;
+                forward.into_iter().for_each(|forward| rounds.forward.compare(forward, backward));
+                chain.into_iter().for_each(|forward| rounds.chains.compare(forward, backward));
             }
             self.retry.push(id);
             self.wake(id);
@@ -278,25 +379,29 @@ impl Causality {
             return Ruling::Wait(None);
         }
         let owner = |owner| Ruling::Owner { owner, evidence: Evidence::Activation, provisional: false };
-        let trusted = !rounds.is_refuted() && (manner == Manner::Rounds || rounds.compared >= AUDIT);
+        let refuted = rounds.forward.is_refuted();
         match (self.forward_in(process, node), self.backward_in(process, id, node)) {
-            (Forward::Request(forward), Some(backward)) if forward != backward && !rounds.is_refuted() => Ruling::Orphan(Reason::Conflict),
+            (Forward::Request(forward), Some(backward)) if forward != backward && !refuted => Ruling::Orphan(Reason::Conflict),
             (_, Some(backward)) => owner(backward),
-            (Forward::Request(forward), None) if trusted => owner(forward),
+            (Forward::Request(forward), None) if manner == Manner::Rounds && !refuted => owner(forward),
             (Forward::Request(_), None) => Ruling::Orphan(Reason::Audit),
+            (Forward::Nothing, None) if let Some(request) = self.agreed_in_turn(process, id) => owner(request),
+            (Forward::Call(_), None) if rounds.chains.is_refuted() => Ruling::Orphan(Reason::Audit),
             (Forward::Call(before), None) => self.rule_chain(process, id, before).map_or_else(|ruling| ruling, owner),
             (Forward::Nothing, None) => Ruling::Orphan(Reason::Root),
         }
     }
 
+    /// The request whose turn it was both when a call was sent and when its answer was read.
+    fn agreed_in_turn(&self, process: &Process, id: ExchangeId) -> Option<ExchangeId> {
+        let (forward, backward) = (process.rounds.in_turn.get(&id)?, process.rounds.answered_in_turn(id)?);
+        (*forward == backward).then_some(backward)
+    }
+
     /// The request to which both the calls before and those after a call lead.
     fn rule_chain(&self, process: &Process, id: ExchangeId, before: ExchangeId) -> Result<ExchangeId, Ruling> {
         let after = process.rounds.only(id, |round| &round.called).ok_or(Ruling::Orphan(Reason::Handoff))?;
-        let forward = self.follow(process, before, |call| match self.forward_in(process, call) {
-            Forward::Request(request) => Err(request),
-            Forward::Call(before) => Ok(Some(before)),
-            Forward::Nothing => Ok(None),
-        })?;
+        let forward = self.root_before(process, before)?;
         let mut at = after;
         let backward = self.follow(process, after, |call| match self.backward_in(process, at, call) {
             Some(request) => Err(request),
@@ -307,6 +412,15 @@ impl Causality {
             }
         })?;
         if forward == backward { Ok(forward) } else { Err(Ruling::Orphan(Reason::Conflict)) }
+    }
+
+    /// The request to which a call and those before it lead.
+    fn root_before(&self, process: &Process, call: ExchangeId) -> Result<ExchangeId, Ruling> {
+        self.follow(process, call, |call| match self.forward_in(process, call) {
+            Forward::Request(request) => Err(request),
+            Forward::Call(before) => Ok(Some(before)),
+            Forward::Nothing => Ok(None),
+        })
     }
 
     /// Goes from call to call until one leads to a request.

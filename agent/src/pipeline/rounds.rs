@@ -97,7 +97,6 @@ fn a_call_belongs_to_the_request_that_its_callback_read_and_whose_response_its_a
     shop.respond(b);
     shop.answered(one);
     shop.respond(a);
-    assert_eq!(shop.world.links().get("activation"), None, "the last callback may go on");
     assert_eq!(shop.links(["/for-a", "/for-b"]), ["/a", "/b"]);
 }
 
@@ -175,6 +174,30 @@ fn neither_a_callback_of_several_responses_nor_one_of_none_tells_whose_a_call_wa
     assert_eq!(shop.links(["/for-both", "/in-the-background"]), ["handoff", "handoff"]);
 }
 
+/// Two calls that a later callback sends together on one connection, and whose answers come together.
+fn collected(answered_in_order: bool) -> [String; 2] {
+    let (mut shop, [a, b], [one, _]) = two(Manner::Rounds);
+    shop.asked(a, "/a");
+    shop.asked(b, "/b");
+    shop.next();
+    shop.call(one, "/first");
+    shop.call(one, "/second");
+    shop.next();
+    shop.world.answer(STOCK, one, OK);
+    shop.world.answer(STOCK, one, OK);
+    shop.world.receive(SHOP, one);
+    for customer in if answered_in_order { [a, b] } else { [b, a] } {
+        shop.respond(customer);
+    }
+    shop.links(["/first", "/second"])
+}
+
+#[test]
+fn calls_that_are_collected_belong_to_the_requests_in_turn_if_the_responses_come_in_turn_too() {
+    assert_eq!(collected(true), ["/a", "/b"]);
+    assert_eq!(collected(false), ["handoff", "handoff"]);
+}
+
 #[test]
 fn what_is_sent_after_the_response_is_not_made_for_its_request() {
     let (mut shop, [a, _], [one, _]) = two(Manner::Rounds);
@@ -184,6 +207,33 @@ fn what_is_sent_after_the_response_is_not_made_for_its_request() {
     shop.call(one, "/late");
     shop.answered(one);
     assert_eq!(shop.links(["/late"]), ["root"]);
+}
+
+#[test]
+fn a_pool_that_hands_connections_on_refutes_its_chains() {
+    let (mut shop, [a, b], [only, _]) = two(Manner::Rounds);
+    for _ in 0..3 {
+        shop.asked(a, "/a");
+        shop.call(only, "/x");
+        shop.asked(b, "/b");
+        shop.answered(only);
+        shop.call(only, "/y");
+        shop.respond(a);
+        shop.answered(only);
+        shop.respond(b);
+    }
+    // Both ends of what comes in between lead to the first request.
+    shop.asked(a, "/c");
+    shop.call(only, "/first-for-c");
+    shop.asked(b, "/d");
+    shop.answered(only);
+    shop.call(only, "/for-d");
+    shop.answered(only);
+    shop.call(only, "/second-for-c");
+    shop.answered(only);
+    shop.respond(a);
+    shop.respond(b);
+    assert_eq!(shop.links(["/x", "/y", "/first-for-c", "/for-d"]), ["/a", "/b", "/c", "audit"]);
 }
 
 #[test]

@@ -167,6 +167,7 @@ const TRUTH: &[Need] = &[
     debian("npm", &[Sign::Program("npm")], &["npm"]),
     debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
     debian("Maven", &[Sign::Program("mvn")], &["maven"]),
+    debian("libuv", &[Sign::File("/usr/include/uv.h")], &["libuv1-dev"]),
     Need { what: "unicorn", signs: &[Sign::Program("unicorn")], source: Source::Service { package: "unicorn", unit: "unicorn.service" } },
 ];
 
