@@ -136,7 +136,7 @@ pub const WORKLOADS: &[Workload] = &[
     workload("tokio-background", "tokio: a background job beside", Program::Tokio, "background", 1),
     workload("java-handoff", "Java: handed to another pool", Program::Java, "handoff", 1),
     workload("java-future", "Java: `supplyAsync` in another pool, `join`", Program::Java, "future", 1),
-    right(workload("java-httpclient", "Java: `HttpClient.send`", Program::Java, "httpclient", 1)),
+    workload("java-httpclient", "Java: `HttpClient.send`", Program::Java, "httpclient", 1),
     workload("java25-httpclient", "Java 25: the same", Program::Java25, "httpclient", 1),
     right(workload("java-virtual", "Java 25: virtual threads, `HttpURLConnection`", Program::Java25, "virtual", 1)),
     workload("java-virtual-httpclient", "Java 25: virtual threads, `HttpClient.send`", Program::Java25, "virtual-httpclient", 1),
