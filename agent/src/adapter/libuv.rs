@@ -250,11 +250,15 @@ mod tests {
             stack in prop_oneof![Just(STACK_POINTER), STACK_POINTER..STACK_POINTER + 0x8000, any::<u64>()],
         ) {
             let mut image = waits();
-            words.iter().for_each(|(at, word)| image.put(STACK_POINTER + at, &word.to_le_bytes()));
-            code.iter().for_each(|(at, bytes)| image.put(0x40_0000 + at, bytes));
+            for (at, word) in &words {
+                image.put(STACK_POINTER + at, &word.to_le_bytes());
+            }
+            for (at, bytes) in &code {
+                image.put(0x40_0000 + at, bytes);
+            }
             if let Some(found) = found(&image, 7, stack, &RUN) {
                 prop_assert!(found.frame > stack && (1..=PHASES).contains(&found.phases.len()));
-                prop_assert!(walk(&[found.clone()], &found.phases).is_some());
+                prop_assert!(walk(std::slice::from_ref(&found), &found.phases).is_some());
             }
         }
     }

@@ -55,7 +55,9 @@ impl Mark {
             return Self::Unknown;
         }
         let mut hasher = FxHasher::default();
-        places.iter().for_each(|place| hasher.write_u64(*place));
+        for place in places {
+            hasher.write_u64(*place);
+        }
         hasher.write(&window);
         Self::Exact(hasher.finish())
     }

@@ -79,7 +79,7 @@ struct Loop {
 pub(super) struct Rounds {
     next: u64,
     /// By number, without gaps.
-    rounds: VecDeque<Round>,
+    recent: VecDeque<Round>,
     loops: FxHashMap<u32, Loop>,
     /// Rounds in which something of a call's answer was read.
     read_in: FxHashMap<ExchangeId, Vec<u64>>,
@@ -124,13 +124,13 @@ enum Forward {
 
 impl Rounds {
     fn get(&self, number: u64) -> Option<&Round> {
-        let first = self.rounds.front()?.number;
-        self.rounds.get(usize::try_from(number.checked_sub(first)?).ok()?)
+        let first = self.recent.front()?.number;
+        self.recent.get(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
     fn get_mut(&mut self, number: u64) -> Option<&mut Round> {
-        let first = self.rounds.front()?.number;
-        self.rounds.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
+        let first = self.recent.front()?.number;
+        self.recent.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 
     /// A thread has read: its last round is over and another begins. Gives both. But where it reads on from the same socket in the same
@@ -144,8 +144,8 @@ impl Rounds {
         {
             return (None, known.number);
         }
-        if self.rounds.len() >= MAX_ROUNDS
-            && let Some(oldest) = self.rounds.pop_front()
+        if self.recent.len() >= MAX_ROUNDS
+            && let Some(oldest) = self.recent.pop_front()
         {
             for id in oldest.read {
                 self.read_in.remove(&id);
@@ -157,7 +157,7 @@ impl Rounds {
         }
         self.next += 1;
         let number = self.next;
-        self.rounds.push_back(Round { number, read: Vec::new(), answered: Vec::new(), called: Vec::new(), over: false });
+        self.recent.push_back(Round { number, read: Vec::new(), answered: Vec::new(), called: Vec::new(), over: false });
         let before = match self.loops.entry(tid) {
             Entry::Vacant(entry) => {
                 entry.insert(Loop { number, mark, socket, sent: false, learnt: Learnt::default(), turns: VecDeque::new() });
@@ -226,6 +226,12 @@ impl Rounds {
         let (Some(round), None) = (rounds.next(), rounds.next()) else { return None };
         let place = round.read.iter().position(|read| *read == id)?;
         if round.read.len() == round.answered.len() { round.answered.get(place).copied() } else { None }
+    }
+
+    /// The request whose turn it was both when a call was sent and when its answer was read.
+    fn agreed_in_turn(&self, id: ExchangeId) -> Option<ExchangeId> {
+        let (forward, backward) = (*self.in_turn.get(&id)?, self.answered_in_turn(id)?);
+        (forward == backward).then_some(backward)
     }
 
     /// The rounds that began with something of the answer to this call.
@@ -342,8 +348,12 @@ impl Causality {
                     Forward::Nothing => (None, None),
                 };
                 let rounds = &mut self.processes.entry(pid).or_default().rounds;
-                forward.into_iter().for_each(|forward| rounds.forward.compare(forward, backward));
-                chain.into_iter().for_each(|forward| rounds.chains.compare(forward, backward));
+                if let Some(forward) = forward {
+                    rounds.forward.compare(forward, backward);
+                }
+                if let Some(forward) = chain {
+                    rounds.chains.compare(forward, backward);
+                }
             }
             self.retry.push(id);
             self.wake(id);
@@ -385,17 +395,11 @@ impl Causality {
             (_, Some(backward)) => owner(backward),
             (Forward::Request(forward), None) if manner == Manner::Rounds && !refuted => owner(forward),
             (Forward::Request(_), None) => Ruling::Orphan(Reason::Audit),
-            (Forward::Nothing, None) if let Some(request) = self.agreed_in_turn(process, id) => owner(request),
+            (Forward::Nothing, None) if let Some(request) = rounds.agreed_in_turn(id) => owner(request),
             (Forward::Call(_), None) if rounds.chains.is_refuted() => Ruling::Orphan(Reason::Audit),
             (Forward::Call(before), None) => self.rule_chain(process, id, before).map_or_else(|ruling| ruling, owner),
             (Forward::Nothing, None) => Ruling::Orphan(Reason::Root),
         }
-    }
-
-    /// The request whose turn it was both when a call was sent and when its answer was read.
-    fn agreed_in_turn(&self, process: &Process, id: ExchangeId) -> Option<ExchangeId> {
-        let (forward, backward) = (process.rounds.in_turn.get(&id)?, process.rounds.answered_in_turn(id)?);
-        (*forward == backward).then_some(backward)
     }
 
     /// The request to which both the calls before and those after a call lead.
@@ -403,13 +407,13 @@ impl Causality {
         let after = process.rounds.only(id, |round| &round.called).ok_or(Ruling::Orphan(Reason::Handoff))?;
         let forward = self.root_before(process, before)?;
         let mut at = after;
-        let backward = self.follow(process, after, |call| match self.backward_in(process, at, call) {
-            Some(request) => Err(request),
-            None => {
-                let next = process.rounds.only(at, |round| &round.called);
-                at = next.unwrap_or(at);
-                Ok(next)
+        let backward = self.follow(process, after, |call| {
+            if let Some(request) = self.backward_in(process, at, call) {
+                return Err(request);
             }
+            let next = process.rounds.only(at, |round| &round.called);
+            at = next.unwrap_or(at);
+            Ok(next)
         })?;
         if forward == backward { Ok(forward) } else { Err(Ruling::Orphan(Reason::Conflict)) }
     }
