@@ -82,7 +82,7 @@ impl Births {
     /// Takes what a note says of creation.
     pub(super) fn note(&mut self, note: &Noted) {
         let (mut unit, mut child, mut end) = (0, 0, 0);
-        for said in note.output.iter() {
+        for said in &note.output {
             let value = said & word::VALUE;
             match said >> word::SHIFT {
                 0 => unit = value,

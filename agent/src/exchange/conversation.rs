@@ -116,13 +116,14 @@ impl Conversation {
         *next += 1;
         let id = ExchangeId(*next);
         let first = std::mem::take(&mut talk.first) && socket.fresh;
-        let opener = if first && talk.client { socket.opener } else { None };
+        let caller = if first && talk.client { socket.opener } else { None };
         let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
         let (client, port, shared) = (talk.client, socket.local.port(), talk.many && !talk.pending.is_empty());
         let client_address = if client { socket.local.ip() } else { socket.remote.ip() };
         let Request { kind, ref carried, exports, correlation, .. } = request;
         let (opened, socket, carried) = (Arc::clone(socket), socket.socket, carried.clone());
-        let begun = Begun { id, socket, client, asked, opener, shared, correlation, kind, content, carried, exports, port, client_address };
+        let begun =
+            Begun { id, socket, client, asked, opener: caller, shared, correlation, kind, content, carried, exports, port, client_address };
         out(Progress::Begun(begun));
         let answered = request.answered;
         let exchange = Box::new(Exchange {

@@ -178,7 +178,7 @@ fn goroutines() -> World {
 
 /// What a walk says of the numbers of goroutines: of a batch from 18 on, or one of the next, this one is given next.
 fn numbers(next: u64) -> [u64; 2] {
-    [word::END << word::SHIFT | next.next_multiple_of(16) + 2, word::NEXT << word::SHIFT | next]
+    [(word::END << word::SHIFT) | (next.next_multiple_of(16) + 2), (word::NEXT << word::SHIFT) | next]
 }
 
 /// Goroutine 1 answers; a goroutine that it created makes a call. `next` is the number after it. Both happen between two others.
