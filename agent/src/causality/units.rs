@@ -188,7 +188,7 @@ impl Causality {
             // Where it serves is known from its first response on.
             None if open && process.ports.is_empty() && node.waited == Waited::Briefly => Ruling::Wait(None),
             None => {
-                let born = || self.born_for(node, process, unit).filter(|born| process.births.trusts(born.child, born.answered));
+                let born = || born_for(node, process, unit).filter(|born| process.births.trusts(born.child, born.answered));
                 match process.units.waits_alone(unit.waiting(answer), node.asked.at).or_else(|| born().map(|born| born.owner)) {
                     Some(owner) => Ruling::Owner { owner, evidence: Evidence::Goroutine, provisional: false },
                     None => Ruling::Orphan(Reason::Root),
@@ -204,23 +204,13 @@ impl Causality {
         self.graph.on(socket, LOOK_BACK).find(|(_, node)| is_it(node)).map(|(id, _)| id)
     }
 
-    /// The request for which one of the call's units, or one that it descends from, was created.
-    fn born_for(&self, node: &Node, process: &Process, unit: Unit) -> Option<Born> {
-        let sent = node.request_note.as_ref()?;
-        let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
-        let ancestors = unit.among(&sent.output).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
-        let (id, child) = ancestors.into_iter().find(|(_, child)| process.units.responses.contains_key(&child.parent))?;
-        let response = process.units.during(child.parent, process.births.created(id, sent.at))?;
-        Some(Born { child, owner: response.request, answered: response.at < node.asked.at })
-    }
-
     /// Remembers what a call that is about to be linked says of the place where its unit was created.
     pub(super) fn learn_birth(&mut self, id: ExchangeId) {
         let Some(node) = self.graph.get(id).filter(|node| node.done) else { return };
         let Some(thread) = node.thread else { return };
         let Some((process, sent)) = self.processes.get(&thread.pid).zip(node.request_note.as_ref()) else { return };
         let Some(Manner::Units(unit)) = process.manner else { return };
-        let (Some(born), at) = (self.born_for(node, process, unit), sent.at) else { return };
+        let (Some(born), at) = (born_for(node, process, unit), sent.at) else { return };
         if let Some(process) = self.processes.get_mut(&thread.pid) {
             process.births.learn(born.child, born.owner, at, born.answered);
         }
@@ -239,4 +229,14 @@ impl Causality {
             self.retry.append(&mut waiters);
         }
     }
+}
+
+/// The request for which one of the call's units, or one that it descends from, was created.
+fn born_for(node: &Node, process: &Process, unit: Unit) -> Option<Born> {
+    let sent = node.request_note.as_ref()?;
+    let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
+    let ancestors = unit.among(&sent.output).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
+    let (id, child) = ancestors.into_iter().find(|(_, child)| process.units.responses.contains_key(&child.parent))?;
+    let response = process.units.during(child.parent, process.births.created(id, sent.at))?;
+    Some(Born { child, owner: response.request, answered: response.at < node.asked.at })
 }

@@ -85,7 +85,9 @@ impl Kind {
         match self {
             Self::Python => self.install_python(&into),
             Self::Node => self.install_node(&into),
-            Self::Go => run(self.go_build(&into)),
+            Self::Go => {
+                run(self.go_build(&into));
+            }
             Self::GoOld => {
                 let mut go = self.go_build(&into);
                 go.args(["-buildmode=pie", "-ldflags=-s -w"]).env("GOTOOLCHAIN", GO_OLD);
