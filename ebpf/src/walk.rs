@@ -65,8 +65,8 @@ const WRITE_BIT: u32 = 63;
 #[inline(always)]
 pub fn note(event: &Event, moment: u32) {
     let Event { at, cookie, from, upto, thread, sk, is_write } = *event;
-    let cookie = cookie | u64::from(moment) << COOKIE_BITS | u64::from(is_write) << WRITE_BIT;
-    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let cookie = cookie | (u64::from(moment) << COOKIE_BITS) | (u64::from(is_write) << WRITE_BIT);
+    let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
     // The verifier is to see no difference between the calls of one program.
     wirespan_walk(black_box(at), black_box(cookie), black_box(pair(from, upto)), black_box(pair(thread.pid, thread.tid)), black_box(sk));
 }
@@ -203,7 +203,6 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
             let mut jumps = false;
             match (*step).op {
                 op::END => return Some(copied),
-                op::DROP => return None,
                 op::SET => result = value,
                 op::ADD => result = b.wrapping_add(value),
                 op::SUM => result = a.wrapping_add(b),
@@ -247,6 +246,7 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
                     }
                 }
                 op::COPY => copied = Copied { from: a.wrapping_add(i64::from(at) as u64), len: value.min(walk.room.into()) },
+                // `op::DROP`, and whatever is no step.
                 _ => return None,
             }
             if jumps {
@@ -278,7 +278,7 @@ unsafe fn scan(above: u64, lowest: u64, beyond: u64, at: u64, value: u64, found:
             let outside = (next.wrapping_sub(lowest) | beyond.wrapping_sub(next).wrapping_sub(1)) >> 63;
             let chosen = black_box(outside.wrapping_sub(1)) & left;
             word |= next & chosen;
-            place = place.wrapping_add(8 * index as u64 & chosen);
+            place = place.wrapping_add((8 * index as u64) & chosen);
             left &= !chosen;
         }
         let class = load(word, word.wrapping_add(at), 4);

@@ -104,7 +104,7 @@ fn through_loss_and_doubled_packets() {
 fn on_a_connection_that_is_older_than_both_agents() {
     let nodes = Nodes::new(Weather::FAIR);
     let (_service, public) = nodes.serve();
-    let mut load = nodes.load(&public, 20, 5, 1);
+    let mut load = nodes.load(&public, 40, 5, 1);
     sleep(Duration::from_secs(1));
     let [client, server] = nodes.watch(|| sleep(Duration::from_secs(2)));
     assert!(load.wait().success());
