@@ -23,9 +23,9 @@ static LEGACY: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static IDS_BY_HELPER: Global<u32> = Global::new(0);
 
-/// Not zero where no tracepoint tells who wrote to a socket (before Linux 6.3): then the packet that leaves inside a write does.
+/// Not zero where the memory of processes can be looked at: where a tracepoint tells who wrote to a socket, from Linux 6.3 on.
 #[unsafe(no_mangle)]
-static WALKS_AT_EGRESS: Global<u32> = Global::new(0);
+static LOOKS_AT_MEMORY: Global<u32> = Global::new(0);
 
 /// Not zero to write log lines.
 #[unsafe(no_mangle)]
@@ -47,10 +47,10 @@ pub fn ids_by_helper() -> bool {
     IDS_BY_HELPER.load() != 0
 }
 
-/// Whether processes are walked when a packet leaves inside their write.
+/// Whether processes may be walked.
 #[inline(always)]
-pub fn walks_at_egress() -> bool {
-    WALKS_AT_EGRESS.load() != 0
+pub fn walks() -> bool {
+    LOOKS_AT_MEMORY.load() != 0
 }
 
 /// Whether log lines are wanted.

@@ -4,12 +4,11 @@
 use crate::{
     kernel::{Tcp, after, current_comm, current_thread, now, tcp_state},
     last_read,
-    offsets::{OWN_PID, debug, walks_at_egress},
+    offsets::{OWN_PID, debug},
     packet::Packet,
     ring::{self, LARGEST, Payload, count},
     skb,
     state::{self, IN, OUT, Socket, UNKNOWN, state_flag},
-    walk,
 };
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
@@ -22,7 +21,7 @@ use aya_log_ebpf::info;
 use core::{mem, ptr};
 use wirespan_abi::{
     Addresses, Head, HeldRead, LastRead, Opened, Segment, SegmentOut, SegmentUnowned, Thread, counter, drop_cause, flag, kind, tcp_flag,
-    verdict, walk::moment,
+    verdict,
 };
 
 /// The agent's own connections, as their other end sees them, so that it can be left out too if it is on this host. Bound: far more
@@ -119,14 +118,6 @@ pub fn outgoing(context: &SkBuffContext) -> Option<()> {
         state.held = HeldRead::default();
         state.sent = packet.end();
         state.flags |= state_flag::SENT;
-    }
-    if walks_at_egress() && sender.tid != 0 && packet.len > 0 && walk::is_walked(sender.pid) {
-        let moment = if state.serves() { moment::SEND_RESPONSE } else { moment::SEND_CALL };
-        let cookie = state.cookie;
-        walk::note(
-            &walk::Event { at, cookie, from: packet.seq, upto: packet.end(), thread: sender, sk: state.address_of(sk), is_write: false },
-            moment,
-        );
     }
     Some(())
 }

@@ -3,7 +3,7 @@
 //! Only reads, and only of the process that is current. Memory that is not there is zero; no walk takes more than [`MAX_TAKEN`] steps.
 use crate::{
     kernel::{now, user_pointers},
-    offsets::legacy,
+    offsets::walks,
     ring::{self, count},
 };
 use aya_ebpf::{
@@ -49,11 +49,10 @@ struct Record<const N: usize> {
     window: [u8; N],
 }
 
-/// Whether the agent asked for this process's memory. Never where the kernel is so old that its verifier gives up over a walk: Linux 5.10
-/// sees more than the million steps that it allows itself.
+/// Whether the agent asked for this process's memory.
 #[inline(always)]
 pub fn is_walked(pid: u32) -> bool {
-    !legacy() && WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
+    walks() && WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
 }
 
 /// Where the number of a socket ends in the second argument of [`wirespan_walk`]: moment and [`Event::is_write`] follow. Cookies are
@@ -76,7 +75,7 @@ pub fn note(event: &Event, moment: u32) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn wirespan_walk(at: u64, cookie: u64, range: u64, thread: u64, sk: u64) -> u64 {
-    if legacy() {
+    if !walks() {
         return 0;
     }
     let moment = (cookie >> COOKIE_BITS) as u32 & 7;

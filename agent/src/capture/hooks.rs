@@ -40,7 +40,7 @@ pub const HOOKS: &[Hook] = &[
     tracepoint("sched_process_exit", false, "the end of processes: their entries are kept until they are the oldest"),
     Hook {
         on_demand: true,
-        ..tracepoint(WRITES, false, "who wrote which bytes, where several write to one connection: links of calls over HTTP/2")
+        ..tracepoint(WRITES, false, "what the memory of programs says: links inside event loops, tasks, goroutines and pools")
     },
     Hook { program: "egress", point: Point::Egress, required: true, on_demand: false, lost: "everything: the bytes that are sent" },
     Hook { program: "ingress", point: Point::Ingress, required: true, on_demand: false, lost: "everything: the bytes that arrive" },

@@ -169,13 +169,16 @@ impl Kernel {
         let _ = self.verdicts.remove(&socket.0);
     }
 
+    /// Whether the memory of processes can be looked at: from Linux 6.3 on, where the kernel tells who wrote to a socket.
+    #[must_use]
+    pub fn walks(&self) -> bool {
+        !self.by_cookie && self.degraded.iter().all(|degraded| degraded.hook.program != WRITES)
+    }
+
     /// From now on looks at a process's memory at the moments for which there is a walk. Errors say why it does not.
     pub fn walk(&mut self, pid: u32, walks: &Walks) -> Result<(), WalkError> {
-        if self.by_cookie {
-            return Err(WalkError::Old);
-        }
-        let attaches = self.degraded.iter().all(|degraded| degraded.hook.program != WRITES);
-        self.walked.begin(self.ebpf.as_mut().filter(|_| attaches), pid, walks)
+        let ebpf = self.ebpf.as_mut().ok_or(WalkError::Detached)?;
+        self.walked.begin(ebpf, pid, walks)
     }
 
     /// The process has ended or has become another program.
@@ -275,14 +278,16 @@ impl Start<'_> {
         // Where it cannot be told, the way that works everywhere.
         let helper = is_helper_supported(ProgramType::CgroupSkb, BpfHelper::BPF_FUNC_get_current_pid_tgid);
         let ids_by_helper = u32::from(helper.unwrap_or(false));
-        let walks_at_egress = u32::from(self.plan.missing.iter().any(|degraded| degraded.hook.program == WRITES));
+        // Without writes a walk is of no use, and the verifiers of such kernels take minutes over it or give up.
+        let tells_writes = self.plan.missing.iter().all(|degraded| degraded.hook.program != WRITES);
+        let looks_at_memory = u32::from(!by_cookie && tells_writes);
         let mut loader = EbpfLoader::new();
         loader
             .override_global("OFFSETS", &self.table[..], true)
             .override_global("OWN_PID", &self.config.own_pid, true)
             .override_global("LEGACY", &legacy, true)
             .override_global("IDS_BY_HELPER", &ids_by_helper, true)
-            .override_global("WALKS_AT_EGRESS", &walks_at_egress, true)
+            .override_global("LOOKS_AT_MEMORY", &looks_at_memory, true)
             .override_global("DEBUG", &debug, true)
             .override_global("WAKE_ABOVE", &wake_above, true)
             .map_max_entries("RING", self.config.ring_bytes);

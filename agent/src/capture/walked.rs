@@ -13,9 +13,9 @@ pub type Walks = [Option<Box<Walk>>; moment::COUNT as usize];
 /// Why a process is not walked.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
-    /// The verifier of so old a kernel gives up over a walk.
-    #[error("this kernel is too old for it: from Linux 5.12 on it can be done")]
-    Old,
+    /// Nothing is attached any more.
+    #[error("the programs are detached")]
+    Detached,
     /// There are too many.
     #[error("{MAX_WALKED} processes are walked already, or one whose number ends in the same bits")]
     Full,
@@ -48,8 +48,8 @@ impl Walked {
         Self { table, walks, pids: FxHashSet::default(), writes: None }
     }
 
-    /// Begins to walk a process, or walks it in another way. `ebpf` has the program that tells writes, where the kernel takes it.
-    pub(super) fn begin(&mut self, ebpf: Option<&mut Ebpf>, pid: u32, walks: &Walks) -> Result<(), WalkError> {
+    /// Begins to walk a process, or walks it in another way.
+    pub(super) fn begin(&mut self, ebpf: &mut Ebpf, pid: u32, walks: &Walks) -> Result<(), WalkError> {
         let slot = pid % WALKED as u32;
         let other = self.table.get(&slot, 0)?;
         if self.pids.len() >= MAX_WALKED && !self.pids.contains(&pid) || (other != 0 && other != pid) {
@@ -64,7 +64,7 @@ impl Walked {
         }
         self.pids.insert(pid);
         self.table.set(slot, pid, 0)?;
-        if let Some(ebpf) = ebpf.filter(|_| self.writes.is_none()) {
+        if self.writes.is_none() {
             self.writes = Some(program(ebpf)?.attach()?);
         }
         Ok(())

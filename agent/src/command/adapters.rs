@@ -12,17 +12,17 @@ const NO_MEMORY: &str = "WIRESPAN_NO_MEMORY";
 
 /// The adapters of a run.
 pub(super) struct Adapters {
-    /// `None` where a person does not want it.
+    /// `None` where the kernel cannot look at processes, or a person does not want it.
     studies: Option<Studies>,
     /// Processes that nobody looks at.
     spared: Spared,
 }
 
 impl Adapters {
-    /// Starts to study processes, but not those that `spared` or else the environment names.
-    pub(super) fn start(spared: Option<&String>, env: &BTreeMap<String, String>) -> Result<Self, Failure> {
+    /// Starts to study processes, where the kernel can look at them, but not those that `spared` or else the environment names.
+    pub(super) fn start(kernel: &Kernel, spared: Option<&String>, env: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let spared = Spared::parse(spared.or_else(|| env.get(NO_MEMORY)).map_or("", String::as_str));
-        if spared == Spared::All {
+        if !kernel.walks() || spared == Spared::All {
             return Ok(Self { studies: None, spared });
         }
         let studies = Studies::start(PathBuf::from("/proc")).map_err(|error| Failure::new(exit::FAILURE, error))?;

@@ -60,7 +60,7 @@ pub(super) fn record(options: &Record) -> Result<(), Failure> {
         }
         broken.is_none()
     };
-    let adapters = Adapters::start(options.watch.no_memory.as_ref(), &std::env::vars().collect())?;
+    let adapters = Adapters::start(watcher.kernel(), options.watch.no_memory.as_ref(), &std::env::vars().collect())?;
     let mut whole = true;
     while whole && !watcher.is_over() {
         if clock.is_none_or(|clock| clock.elapsed() >= CLOCK_ENTRY) {

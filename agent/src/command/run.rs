@@ -29,7 +29,7 @@ pub(super) fn run(options: &Run) -> Result<(), Failure> {
     let mut directory = Directory::of_this_machine().map_err(|error| Failure::new(exit::FAILURE, error))?;
     directory.set_clock(clocks().1);
     let mut session = Session::open(directory, selection, true, &options.headers, &options.output, false)?;
-    let adapters = Adapters::start(options.watch.no_memory.as_ref(), &env)?;
+    let adapters = Adapters::start(watcher.kernel(), options.watch.no_memory.as_ref(), &env)?;
     if let Some(config) = links {
         session.meet(config)?;
     }
