@@ -262,6 +262,11 @@ impl Causality {
                 self.waited(id, Waited::ForPeer);
             }
         }
+        // What was told goes before what still waits for its link.
+        while self.told.front().is_some_and(|(due, _)| *due <= now) || self.graph.len() > MAX_NODES {
+            let Some((_, id)) = self.told.pop_front() else { break };
+            self.drop_node(id);
+        }
         while let Some((due, id)) = self.holds_due.front().copied() {
             let held = self.graph.is_open(id);
             if held && due > now && self.graph.len() <= MAX_NODES {
@@ -271,11 +276,6 @@ impl Causality {
             if held {
                 self.waited(id, Waited::Enough);
             }
-        }
-        self.settle(out);
-        while self.told.front().is_some_and(|(due, _)| *due <= now) || self.graph.len() > MAX_NODES {
-            let Some((_, id)) = self.told.pop_front() else { break };
-            self.drop_node(id);
         }
         self.settle(out);
         self.graph.shrink();
