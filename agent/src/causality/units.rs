@@ -189,7 +189,9 @@ impl Causality {
             None if open && process.ports.is_empty() && node.waited == Waited::Briefly => Ruling::Wait(None),
             None => {
                 let born = || born_for(node, process, unit).filter(|born| process.births.trusts(born.child, born.answered));
-                match process.units.waits_alone(unit.waiting(answer), node.asked.at).or_else(|| born().map(|born| born.owner)) {
+                // Whoever reads for all streams of a connection is no worker of one.
+                let worker = || process.units.waits_alone(unit.waiting(answer), node.asked.at).filter(|_| node.correlation.is_none());
+                match worker().or_else(|| born().map(|born| born.owner)) {
                     Some(owner) => Ruling::Owner { owner, evidence: Evidence::Goroutine, provisional: false },
                     None => Ruling::Orphan(Reason::Root),
                 }
