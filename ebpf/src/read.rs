@@ -30,7 +30,7 @@ pub fn advanced(context: &BtfTracePointContext) -> Option<()> {
     let (at, thread) = (now(), current());
     if walk::is_walked(thread.pid) {
         let moment = if state.serves() { moment::READ_REQUEST } else { moment::READ_ANSWER };
-        walk::note(&walk::Event { at, cookie: state.cookie, from, upto, thread, sk: state.address_of(sk), is_write: false }, moment);
+        walk::note(&walk::Event { at, cookie: state.cookie, from, upto, thread, sk: state.address_of(sk) }, moment);
     }
     if state.is(state_flag::SERVER) && !state.is(state_flag::OPENED | state_flag::CLOSED) {
         segment::open_read(tcp, state, at);

@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use core::{ffi::c_void, hint::black_box, ptr};
 use wirespan_abi::{
-    Head, Note, Thread, counter, flag, kind,
+    Head, Note, Thread, counter, kind,
     walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, SCANNED, STEPS, WALKED, WINDOW, Walk, key, moment, op},
 };
 
@@ -38,8 +38,6 @@ pub struct Event {
     pub upto: u32,
     pub thread: Thread,
     pub sk: u64,
-    /// The bytes are those of one write.
-    pub is_write: bool,
 }
 
 /// A note in the ring, then room for a copy of memory.
@@ -55,16 +53,15 @@ pub fn is_walked(pid: u32) -> bool {
     walks() && WALKED_PROCESSES.get(pid & (WALKED as u32 - 1)).is_some_and(|walked| *walked == pid)
 }
 
-/// Where the number of a socket ends in the second argument of [`wirespan_walk`]: moment and [`Event::is_write`] follow. Cookies are
+/// Where the number of a socket ends in the second argument of [`wirespan_walk`]: the moment follows. Cookies are
 /// counted from one, and a host makes fewer.
 const COOKIE_BITS: u32 = 56;
-const WRITE_BIT: u32 = 63;
 
 /// Walks, if this process has a walk for the moment, and tells what it left.
 #[inline(always)]
 pub fn note(event: &Event, moment: u32) {
-    let Event { at, cookie, from, upto, thread, sk, is_write } = *event;
-    let cookie = cookie | (u64::from(moment) << COOKIE_BITS) | (u64::from(is_write) << WRITE_BIT);
+    let Event { at, cookie, from, upto, thread, sk } = *event;
+    let cookie = cookie | (u64::from(moment) << COOKIE_BITS);
     let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
     // The verifier is to see no difference between the calls of one program.
     wirespan_walk(black_box(at), black_box(cookie), black_box(pair(from, upto)), black_box(pair(thread.pid, thread.tid)), black_box(sk));
@@ -78,7 +75,7 @@ pub extern "C" fn wirespan_walk(at: u64, cookie: u64, range: u64, thread: u64, s
     if !walks() {
         return 0;
     }
-    let moment = (cookie >> COOKIE_BITS) as u32 & 7;
+    let moment = (cookie >> COOKIE_BITS) as u32;
     let event = Event {
         at,
         cookie: cookie & ((1 << COOKIE_BITS) - 1),
@@ -86,7 +83,6 @@ pub extern "C" fn wirespan_walk(at: u64, cookie: u64, range: u64, thread: u64, s
         upto: (range >> 32) as u32,
         thread: Thread { pid: thread as u32, tid: (thread >> 32) as u32 },
         sk,
-        is_write: cookie >> WRITE_BIT != 0,
     };
     walk(&event, moment);
     0
@@ -110,11 +106,10 @@ fn walked(event: &Event, moment: u32, walk: &Walk) {
         return;
     }
     let (thread_pointer, stack_pointer) = user_pointers();
-    let Event { at, cookie, from, upto, thread, sk, is_write } = *event;
+    let Event { at, cookie, from, upto, thread, sk } = *event;
     // SAFETY: the reservation has the note's size and alignment, and nobody else sees it before it is submitted.
     unsafe {
-        let flags = if is_write { flag::IN_CALL } else { 0 };
-        let head = Head { at, cookie, kind: kind::NOTE, flags, tcp_flags: 0, reserved: 0, len: 0 };
+        let head = Head { at, cookie, kind: kind::NOTE, flags: 0, tcp_flags: 0, reserved: 0, len: 0 };
         ptr::write(&raw mut (*note).head, head);
         (*note).from = from;
         (*note).upto = upto;

@@ -31,6 +31,6 @@ pub fn sent(context: &BtfTracePointContext) -> Option<()> {
     let upto = tcp.write_seq();
     let from = upto.wrapping_sub(length as u32);
     let moment = if state.serves() { moment::SEND_RESPONSE } else { moment::SEND_CALL };
-    walk::note(&walk::Event { at: now(), cookie: state.cookie, from, upto, thread, sk: state.address_of(sk), is_write: true }, moment);
+    walk::note(&walk::Event { at: now(), cookie: state.cookie, from, upto, thread, sk: state.address_of(sk) }, moment);
     Some(())
 }

@@ -269,7 +269,7 @@ fn calls_of_an_event_loop_without_an_adapter_are_orphans_that_say_so() {
     let rig = Rig::new();
     let stock = servers::script(&rig, PYTHON, "stock.py", &[]);
     let offers = servers::script(&rig, "node", "offers.js", &[&stock.port.to_string()]);
-    let agent = rig.agent(&[]);
+    let agent = rig.agent(&["--no-memory"]);
     ask_for_all(&rig, &offers.url(""), (0..100).map(|id| format!("/offer/{id}")), AT_ONCE);
     let run = agent.stop();
     let mut links: BTreeMap<String, usize> = BTreeMap::new();

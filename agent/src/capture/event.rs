@@ -152,8 +152,6 @@ pub struct Note<'a> {
     pub from: u32,
     /// The one after the last.
     pub upto: u32,
-    /// These are the bytes of one write of this thread; otherwise of a packet that left while it wrote, or of its read.
-    pub is_write: bool,
     /// What the process's walk put out; zeros behind it.
     pub output: [u64; NOTED],
     /// A copy of its memory, if its walk made one.

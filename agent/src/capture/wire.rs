@@ -349,8 +349,7 @@ impl<'a> Fields<'a> {
             *word = if index < emitted as usize { value } else { 0 };
         }
         let window = self.0.get(..window as usize)?;
-        let is_write = head.flags & flag::IN_CALL != 0;
-        Some(Note { at: head.at, socket: SocketId(head.cookie), thread, moment, from, upto, is_write, output, window })
+        Some(Note { at: head.at, socket: SocketId(head.cookie), thread, moment, from, upto, output, window })
     }
 
     fn opened(&mut self, head: &abi::Head) -> Option<Opened> {

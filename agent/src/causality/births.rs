@@ -210,7 +210,6 @@ mod tests {
                 moment: *moment,
                 from: 0,
                 upto: 1,
-                is_write: true,
                 output: (*output).into(),
                 window: [].into(),
             };

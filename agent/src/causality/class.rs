@@ -58,6 +58,8 @@ struct Work {
 #[derive(Debug, Default)]
 pub(super) struct Process {
     pub(super) habit: Habit,
+    /// It has ended; when it is forgotten.
+    pub(super) ended: Option<Nanos>,
     /// How the notes of its memory are taken, if it is looked at.
     pub(super) manner: Option<Manner>,
     pub(super) units: Units,

@@ -127,7 +127,7 @@ impl Causality {
         let Some(node) = self.graph.get(id) else { return };
         let Some(call) = explainer.open.get_mut(&id).and_then(|grounds| grounds.call.as_deref_mut()) else { return };
         call.backward = node.backward;
-        call.process = node.thread.and_then(|thread| self.processes.get(&thread.pid)).map(Process::standing);
+        call.process = node.thread.and_then(|thread| self.processes.get(thread.pid)).map(Process::standing);
         call.content = self.tunnels.same(id).map(<[ExchangeId]>::to_vec);
     }
 

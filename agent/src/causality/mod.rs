@@ -4,8 +4,11 @@
 //! back: at once where the caller's thread had read nothing, when the exchange is complete where backward evidence counts, at the
 //! latest after [`MAX_HOLD`]. An exchange is told when it is over, its verdict is there, and the verdicts of those before it in its
 //! trace are there. An orphan is better than a wrong parent: every rule that is not sure says so.
+mod activation;
+mod audit;
 mod births;
 pub mod class;
+mod course;
 mod graph;
 pub mod grounds;
 pub mod ids;
@@ -16,25 +19,24 @@ pub mod meeting;
 mod nodes;
 pub mod notes;
 pub mod policy;
+mod processes;
 mod rounds;
 mod rules;
 mod tunnel;
 mod units;
 
-use crate::capture::event::{Closed, Nanos, Opened, Sender, SocketId, Thread};
-use crate::exchange::{Begun, Exchange, ExchangeId, Progress};
-use crate::flow::stream::Point;
-use crate::protocol::Kind;
+use crate::capture::event::{Closed, Nanos, Opened, SocketId, Thread};
+use crate::exchange::{Exchange, ExchangeId, Progress};
 use crate::protocol::context::Carried;
-use class::{Habit, Process};
-use graph::{Candidate, Forgotten, Forward, Graph, Node, Waited};
+use class::Habit;
+use graph::{Graph, Waited};
 use grounds::{Explainer, Grounds};
-use ids::WireKey;
 use link::{Evidence, Link, Reason};
 use manner::Manner;
 use meeting::{Answer, Meeting, Meetings};
 use notes::{Noted, Notes};
 use policy::{Header, Policy, Sdk};
+use processes::Processes;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -48,8 +50,6 @@ const MAX_HOLD: Nanos = 30_000_000_000;
 const MEMORY: Nanos = 5_000_000_000;
 /// Exchanges remembered at once, at about 500 bytes each.
 const MAX_NODES: usize = 32 * 1024;
-/// Processes remembered at once: more than run on a node.
-const MAX_PROCESSES: usize = 16 * 1024;
 
 /// The times of one end, for the span of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub struct Causality {
     policy: Policy,
     counters: Counters,
     graph: Graph,
-    processes: FxHashMap<u32, Process>,
+    processes: Processes,
     peers_due: VecDeque<(Nanos, ExchangeId)>,
     holds_due: VecDeque<(Nanos, ExchangeId)>,
     told: VecDeque<(Nanos, ExchangeId)>,
@@ -148,7 +148,7 @@ impl Causality {
             counters: Counters::default(),
             memory: if threads { MEMORY } else { PEER_WAIT },
             graph: Graph::default(),
-            processes: FxHashMap::default(),
+            processes: Processes::default(),
             peers_due: VecDeque::new(),
             holds_due: VecDeque::new(),
             told: VecDeque::new(),
@@ -173,20 +173,17 @@ impl Causality {
     /// Whether `pid`'s habit was told.
     #[must_use]
     pub fn knows(&self, pid: u32) -> bool {
-        self.processes.contains_key(&pid)
+        self.processes.get(pid).is_some()
     }
 
     /// Tells the habit of a process.
     pub fn know(&mut self, pid: u32, habit: Habit) {
-        if self.processes.len() >= MAX_PROCESSES {
-            self.processes.clear();
-        }
-        self.processes.entry(pid).or_default().habit = habit;
+        self.processes.at(pid).habit = habit;
     }
 
     /// Tells how the notes of a process are taken: from now on they come.
     pub fn adapt(&mut self, pid: u32, manner: Manner) {
-        self.processes.entry(pid).or_default().manner = Some(manner);
+        self.processes.at(pid).manner = Some(manner);
     }
 
     /// Takes a note of a process's memory.
@@ -195,9 +192,14 @@ impl Causality {
         self.settle(out);
     }
 
-    /// The process ended or became another program.
+    /// The process has ended: what it did may still be asked for, for a while.
+    pub fn ended(&mut self, pid: u32) {
+        self.processes.end(pid);
+    }
+
+    /// The process became another program, or another process has its number.
     pub fn forget(&mut self, pid: u32) {
-        self.processes.remove(&pid);
+        self.processes.forget(pid);
     }
 
     /// Exchanges held now.
@@ -263,10 +265,7 @@ impl Causality {
             }
         }
         // What was told goes before what still waits for its link.
-        while self.told.front().is_some_and(|(due, _)| *due <= now) || self.graph.len() > MAX_NODES {
-            let Some((_, id)) = self.told.pop_front() else { break };
-            self.drop_node(id);
-        }
+        self.forget_told(now);
         while let Some((due, id)) = self.holds_due.front().copied() {
             let held = self.graph.is_open(id);
             if held && due > now && self.graph.len() <= MAX_NODES {
@@ -278,6 +277,9 @@ impl Causality {
             }
         }
         self.settle(out);
+        self.forget_told(now);
+        self.settle(out);
+        self.processes.tick(now);
         self.graph.shrink();
         for queue in [&mut self.peers_due, &mut self.holds_due, &mut self.told] {
             if queue.capacity() > graph::SPARSE * queue.len().max(graph::FEW) {
@@ -302,145 +304,11 @@ impl Causality {
         }
     }
 
-    fn begin(&mut self, begun: Begun) {
-        let Begun { id, socket, client, asked, opener, shared, correlation, kind, content, carried, exports, port, client_address } = begun;
-        let caller = asked.sender.or(opener).filter(|_| client);
-        if let Some(caller) = caller.filter(|_| exports) {
-            self.processes.entry(caller.thread.pid).or_default().sdk = true;
-        }
-        let from = Some(client_address).filter(|_| caller.is_none());
-        let header = carried.and_then(|carried| self.header(&carried, client, from));
-        let distrusted = header.as_ref().is_some_and(|header| !client && !header.trusted);
-        let node = Node {
-            client,
-            key: WireKey::from(asked),
-            socket,
-            content,
-            database: kind == Kind::Database,
-            port,
-            asked: asked.into(),
-            header,
-            answered: None,
-            thread: caller.map(|caller| caller.thread),
-            last_read: caller.and_then(|caller| caller.last_read),
-            // One thread may write the frames of several, and read their answers.
-            sent: caller.map_or(Forward::Nothing, |caller| self.forward(&caller, asked.at)).doubted(shared),
-            shared,
-            correlation,
-            connected: opener.map(|opener| self.forward(&opener, asked.at)),
-            backward: None,
-            read: None,
-            done: false,
-            over: asked.at,
-            waited: Waited::Briefly,
-            peer: None,
-            link: None,
-            distrusted,
-            told: None,
-            meeting: Meeting::None,
-            request_note: None,
-            answer_note: None,
-            waiters: Vec::new(),
-            exchange: None,
-        };
-        if node.header.is_none() {
-            self.meetings.begin(id, asked.at, client_address);
-        }
-        let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);
-        self.graph.add(id, node);
-        self.note_request(id);
-        if client {
-            self.note_tunnel(id, thread, content, socket, was_at);
-        } else {
-            self.unfinished.entry(port).or_default().push(id);
-            self.tunnels.began(id, content, socket);
-        }
-        self.explain_begun(id);
-        self.peers_due.push_back((asked.at.saturating_add(PEER_WAIT), id));
-        if let Some(peer) = self.graph.get(id).and_then(|node| node.peer) {
-            self.retry.push(peer);
-        }
-    }
-
-    /// Forward evidence: the request that the sender's thread had read last, or the one that its last answer belonged to.
-    fn forward(&self, sender: &Sender, at: Nanos) -> Forward {
-        let Some(read) = sender.last_read else { return Forward::Nothing };
-        let found = self.graph.was_read(&read).and_then(|(id, ambiguous)| Some((id, ambiguous, self.graph.get(id)?)));
-        let forward = match found {
-            None if at.saturating_sub(read.at) < MEMORY => Forward::Unseen,
-            None => Forward::Nothing,
-            Some((_, _, node)) if node.client => node.connected.unwrap_or(node.sent).doubted(node.shared),
-            Some((owner, ambiguous, _)) => Forward::Owner(Candidate { owner, ambiguous }),
-        };
-        let over = forward.candidate().is_some_and(|candidate| self.graph.get(candidate.owner).is_none_or(|owner| owner.done));
-        if over { Forward::Nothing } else { forward }
-    }
-
-    fn done(&mut self, exchange: Box<Exchange>) {
-        let id = exchange.id;
-        let over = exchange.over;
-        let Some(node) = self.graph.get_mut(id) else { return };
-        node.done = true;
-        node.over = over;
-        node.answered = exchange.answered.map(Into::into).or(node.answered);
-        node.read = exchange.read.map(|read| (read.at, read.thread));
-        let (client, content) = (node.client, node.content);
-        let (asked, socket, port, read) = (node.asked.at, node.socket, node.port, node.read);
-        let answer = exchange.answered;
-        if !client {
-            node.thread = read.map(|(_, thread)| thread).or_else(|| answer.and_then(|answer| answer.sender).map(|sender| sender.thread));
-        }
-        let thread = node.thread;
-        node.exchange = Some(exchange);
-        let mut waiters = std::mem::take(&mut node.waiters);
-        self.retry.append(&mut waiters);
-        self.retry.push(id);
-        self.holds_due.push_back((over.saturating_add(MAX_HOLD), id));
-        self.note_answer(id);
-        if !client {
-            self.tunnels.ended(id, content);
-            self.served(id, socket, port, asked, over, read, thread, answer.as_ref());
-        }
-    }
-
-    /// A server's exchange is over: what it teaches of its process and of the calls made for it.
-    #[allow(clippy::too_many_arguments, reason = "they are the facts of one exchange, taken apart to end the borrow of its node")]
-    fn served(
-        &mut self,
-        id: ExchangeId,
-        socket: SocketId,
-        port: u16,
-        asked: Nanos,
-        over: Nanos,
-        read: Option<(Nanos, Thread)>,
-        thread: Option<Thread>,
-        answer: Option<&Point>,
-    ) {
-        if !thread.is_some_and(|thread| self.awaits_note(id, thread.pid, over)) {
-            self.finished(id, port);
-        }
-        let Some(thread) = thread else { return };
-        let answerer = answer.and_then(|answer| answer.sender).map(|sender| sender.thread);
-        let process = self.processes.entry(thread.pid).or_default();
-        process.serves(port);
-        process.worked(socket, asked, over, read, answerer);
-        if let Some(answer) = answer {
-            for call in self.graph.calls_before(id, answer) {
-                if let Some(node) = self.graph.get_mut(call) {
-                    node.backward = Some(id);
-                }
-                self.retry.push(call);
-            }
-        }
-    }
-
-    /// A request is not waited for any more.
-    fn finished(&mut self, id: ExchangeId, port: u16) {
-        if let Some(ids) = self.unfinished.get_mut(&port) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.unfinished.remove(&port);
-            }
+    /// Forgets exchanges that were told long ago, or before others where there are too many.
+    fn forget_told(&mut self, now: Nanos) {
+        while self.told.front().is_some_and(|(due, _)| *due <= now) || self.graph.len() > MAX_NODES {
+            let Some((_, id)) = self.told.pop_front() else { break };
+            self.drop_node(id);
         }
     }
 
@@ -507,7 +375,7 @@ impl Causality {
         if let Some(caller) = node.thread.filter(|thread| orphan && self.is_busy(*thread, node.asked.at)) {
             // In such a runtime it was no hand-over that one could have followed.
             let migrating =
-                self.processes.get(&caller.pid).is_some_and(|process| process.habit == Habit::Migrating && process.manner.is_none());
+                self.processes.get(caller.pid).is_some_and(|process| process.habit == Habit::Migrating && process.manner.is_none());
             link.evidence = Evidence::None(if migrating { Reason::NoAdapter } else { Reason::Handoff });
         }
         let told = self.is_told(id, pid);
@@ -530,29 +398,6 @@ impl Causality {
         }
     }
 
-    fn drop_node(&mut self, id: ExchangeId) {
-        let Some(Forgotten { mut waiters, unfinished, distrusted }) = self.graph.remove(id) else { return };
-        self.tunnels.forget(id);
-        if let Some(explainer) = &mut self.explainer {
-            explainer.forget(id);
-        }
-        if let Some((port, content)) = unfinished {
-            self.tunnels.ended(id, content);
-            if let Some(ids) = self.unfinished.get_mut(&port) {
-                ids.retain(|other| *other != id);
-            }
-        }
-        if let Some(trace_id) = distrusted
-            && let Some(count) = self.distrusted.get_mut(&trace_id)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.distrusted.remove(&trace_id);
-            }
-        }
-        self.retry.append(&mut waiters);
-    }
-
     /// What a request's headers come to, and whether they are believed: `from` is where it came from, `None` a process of this node.
     fn header(&mut self, carried: &Carried, client: bool, from: Option<IpAddr>) -> Option<Box<Header>> {
         let mut header = self.policy.header(carried, from)?;
@@ -568,7 +413,7 @@ impl Causality {
 
     /// Whether no spans are made for a process, because it makes its own.
     fn skips(&self, pid: u32) -> bool {
-        self.policy.sdk == Sdk::Skip && self.processes.get(&pid).is_some_and(|process| process.sdk)
+        self.policy.sdk == Sdk::Skip && self.processes.get(pid).is_some_and(|process| process.sdk)
     }
 
     /// Whether the span of an exchange of `pid` is made. The first answer stands: a process may turn out to trace itself only after

@@ -39,8 +39,6 @@ pub struct Noted {
     pub from: u32,
     /// The one after the last.
     pub upto: u32,
-    /// These are the bytes of one write of this thread; otherwise of a packet that left while it wrote, or of its read.
-    pub is_write: bool,
     /// What the process's walk put out, without the zeros at its end.
     pub output: Box<[u64]>,
     /// A copy of its memory, if its walk made one.
@@ -49,19 +47,9 @@ pub struct Noted {
 
 impl From<&Note<'_>> for Noted {
     fn from(note: &Note<'_>) -> Self {
-        let Note { at, socket, thread, moment, from, upto, is_write, ref output, window } = *note;
+        let Note { at, socket, thread, moment, from, upto, ref output, window } = *note;
         let length = output.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
-        Self {
-            at,
-            socket,
-            thread,
-            moment,
-            from,
-            upto,
-            is_write,
-            output: output.get(..length).unwrap_or_default().into(),
-            window: window.into(),
-        }
+        Self { at, socket, thread, moment, from, upto, output: output.get(..length).unwrap_or_default().into(), window: window.into() }
     }
 }
 
@@ -81,6 +69,8 @@ impl Noted {
 #[derive(Default)]
 pub(super) struct Notes {
     sockets: FxHashMap<SocketId, VecDeque<Arc<Noted>>>,
+    /// When those that were too old were forgotten last.
+    swept: Nanos,
 }
 
 impl Notes {
@@ -101,8 +91,12 @@ impl Notes {
         self.sockets.get(&socket)?.iter().rev().find(fits)
     }
 
-    /// Forgets what is too old.
+    /// Forgets what is too old, now and then: it looks at every socket.
     pub(super) fn tick(&mut self, now: Nanos) {
+        if now.saturating_sub(self.swept) < NOTE_LIFE {
+            return;
+        }
+        self.swept = now;
         self.sockets.retain(|_, notes| notes.back().is_some_and(|note| note.at.saturating_add(NOTE_LIFE) > now));
     }
 }
@@ -117,7 +111,7 @@ impl Causality {
     pub(super) fn take_note(&mut self, mut note: Noted) {
         self.take_round(&mut note);
         if let Some(process) =
-            self.processes.get_mut(&note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine)))
+            self.processes.get_mut(note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine)))
         {
             process.births.note(&note);
         }
@@ -155,9 +149,7 @@ impl Causality {
     fn noted(&mut self, id: ExchangeId, note: &Arc<Noted>) {
         let Some(exchange) = self.graph.get_mut(id) else { return };
         let kept = if note.is_of_answer() { &mut exchange.answer_note } else { &mut exchange.request_note };
-        // A packet may hold what others wrote to a connection that several share.
-        let is_sent = matches!(note.moment, Moment::SendCall | Moment::SendResponse);
-        if kept.is_some() || (is_sent && !note.is_write && exchange.shared) {
+        if kept.is_some() {
             return;
         }
         *kept = Some(Arc::clone(note));

@@ -122,7 +122,7 @@ impl Causality {
     /// What the rules of its process say of a call.
     fn rule(&self, id: ExchangeId, node: &Node) -> Ruling {
         let Some(thread) = node.thread else { return Ruling::Orphan(Reason::Gap) };
-        let process = self.processes.get(&thread.pid);
+        let process = self.processes.get(thread.pid);
         let habit = process.map(|process| process.habit).unwrap_or_default();
         if let Some(process) = process
             && let Some(manner) = process.manner
@@ -176,7 +176,7 @@ impl Causality {
         if let Some(rival) = rival {
             return if node.waited == Waited::Enough { Ruling::Orphan(Reason::Concurrent) } else { Ruling::Wait(Some(rival)) };
         }
-        if self.processes.get(&thread.pid).is_some_and(|process| process.working(thread.tid, node.asked.at) > 1) {
+        if self.processes.get(thread.pid).is_some_and(|process| process.working(thread.tid, node.asked.at) > 1) {
             return Ruling::Orphan(Reason::Concurrent);
         }
         match node.backward {
@@ -188,7 +188,7 @@ impl Causality {
 
     /// Whether the thread's process was working on a request at `at`, as far as is known.
     pub(super) fn is_busy(&self, thread: Thread, at: Nanos) -> bool {
-        let Some(process) = self.processes.get(&thread.pid) else { return false };
+        let Some(process) = self.processes.get(thread.pid) else { return false };
         let unfinished = process.ports.iter().filter_map(|port| self.unfinished.get(port)).flatten();
         let mut began = unfinished.filter_map(|id| self.graph.get(*id)).map(|node| node.asked.at);
         process.was_busy(at) || began.any(|began| began < at)
@@ -198,7 +198,7 @@ impl Causality {
     pub(super) fn link_failed(&mut self, socket: &Opened, trace_id: [u8; 16], span_id: [u8; 8], reason: Reason) -> Link {
         let opener = socket.opener;
         let candidate = opener.and_then(|opener| self.forward(&opener, socket.at).candidate());
-        let process = opener.and_then(|opener| self.processes.get(&opener.thread.pid));
+        let process = opener.and_then(|opener| self.processes.get(opener.thread.pid));
         let trusted = process.is_some_and(|process| match process.habit {
             Habit::IoLoop => true,
             Habit::Open | Habit::Doubtful => process.class() == Class::ThreadPerRequest,

@@ -99,7 +99,7 @@ impl Causality {
         if !hands_on && self.tunnels.unfinished.is_none() {
             return;
         }
-        let Some(process) = thread.and_then(|thread| self.processes.get_mut(&thread.pid)) else { return };
+        let Some(process) = thread.and_then(|thread| self.processes.get_mut(thread.pid)) else { return };
         process.hands_on |= hands_on;
         if !process.hands_on {
             return;

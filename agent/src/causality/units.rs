@@ -5,6 +5,7 @@
 //! response has been sent; until every request that could be it was answered, the call waits. Where none of them sends a response, the
 //! call belongs to the request for which one of them was created, if that is known: see [`super::births`].
 use super::Causality;
+use super::audit::Audit;
 use super::births::{Between, Child};
 use super::class::Process;
 use super::graph::{Node, Waited};
@@ -19,10 +20,6 @@ use std::collections::VecDeque;
 
 /// Responses remembered of one process: what it answers while the slowest call of ordinary programs lasts.
 const MAX_RESPONSES: usize = 8192;
-/// Comparisons within which a unit that is none must show itself.
-const AUDIT: u32 = 50;
-/// Of so many comparisons one may fail: what a lost record costs.
-const TOLERANCE: u32 = 1000;
 
 /// A response and whose it is.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +47,8 @@ pub(super) struct Units {
     /// Units in the order of their responses.
     order: VecDeque<u64>,
     last: Nanos,
-    /// Responses to requests that overlapped others.
-    compared: u32,
-    /// Of these, those whose unit was at another request meanwhile: then it is no unit.
-    failed: u32,
+    /// Responses to requests that overlapped others. It fails if the unit was at another request meanwhile: then it is no unit.
+    audit: Audit,
 }
 
 impl Units {
@@ -61,9 +56,7 @@ impl Units {
         let before = self.responses.get(&unit).and_then(VecDeque::back);
         response.overlaps = before.is_some_and(|before| response.read < before.at && before.socket == response.socket);
         if response.read < self.last {
-            self.compared = self.compared.saturating_add(1);
-            let other = before.is_some_and(|before| response.read < before.at && before.socket != response.socket);
-            self.failed = self.failed.saturating_add(u32::from(other));
+            self.audit.compare(!before.is_some_and(|before| response.read < before.at && before.socket != response.socket));
         }
         self.last = self.last.max(response.at);
         if self.order.len() >= MAX_RESPONSES
@@ -103,11 +96,6 @@ impl Units {
         let owner = owners.next()?;
         owners.all(|other| other == owner).then_some(owner)
     }
-
-    /// Whether the self-audit has failed: what the adapter takes for units works on several requests at a time.
-    fn is_refuted(&self) -> bool {
-        self.failed > 1 && self.failed.saturating_mul(TOLERANCE) > self.compared.max(AUDIT)
-    }
 }
 
 impl Causality {
@@ -120,7 +108,7 @@ impl Causality {
         let at = node.answered.map_or(told.at, |answered| answered.at);
         let response = Response { request: id, socket: node.socket, read, at, overlaps: false };
         let done = node.done;
-        if let Some(process) = self.processes.get_mut(&pid)
+        if let Some(process) = self.processes.get_mut(pid)
             && let Some(unit) = unit.filter(|_| matches!(process.manner, Some(Manner::Units(_))))
         {
             process.units.responded(unit, response);
@@ -143,7 +131,7 @@ impl Causality {
     /// Whether the note of a request's response is still to come, from the moment on when the exchange is over.
     pub(super) fn awaits_note(&mut self, id: ExchangeId, pid: u32, over: Nanos) -> bool {
         let noted = self.graph.get(id).is_none_or(|node| node.answer_note.is_some());
-        let awaits = !noted && self.processes.get(&pid).is_some_and(|process| process.manner.is_some());
+        let awaits = !noted && self.processes.get(pid).is_some_and(|process| process.manner.is_some());
         if awaits {
             self.notes_due.push_back((over.saturating_add(NOTE_WAIT), id));
         }
@@ -152,7 +140,7 @@ impl Causality {
 
     /// What units say of a call.
     pub(super) fn rule_units(&self, node: &Node, process: &Process, unit: Unit) -> Ruling {
-        if process.units.is_refuted() {
+        if process.units.audit.is_refuted() {
             return Ruling::Orphan(Reason::Audit);
         }
         let Some(sent) = &node.request_note else {
@@ -210,10 +198,10 @@ impl Causality {
     pub(super) fn learn_birth(&mut self, id: ExchangeId) {
         let Some(node) = self.graph.get(id).filter(|node| node.done) else { return };
         let Some(thread) = node.thread else { return };
-        let Some((process, sent)) = self.processes.get(&thread.pid).zip(node.request_note.as_ref()) else { return };
+        let Some((process, sent)) = self.processes.get(thread.pid).zip(node.request_note.as_ref()) else { return };
         let Some(Manner::Units(unit)) = process.manner else { return };
         let (Some(born), at) = (born_for(node, process, unit), sent.at) else { return };
-        if let Some(process) = self.processes.get_mut(&thread.pid) {
+        if let Some(process) = self.processes.get_mut(thread.pid) {
             process.births.learn(born.child, born.owner, at, born.answered);
         }
     }

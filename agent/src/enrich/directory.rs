@@ -175,7 +175,12 @@ impl Directory {
         let was = habit(Some(&before));
         let info = self.worker.as_mut()?.inspect(pid, Some(before))?;
         let now = habit(Some(&info));
-        self.put(pid, Some(info));
+        if self.processes.get(&pid)?.info.as_ref() == Some(&info) {
+            // Nothing new. It is looked at again in its turn.
+            self.changing.push_back(pid);
+        } else {
+            self.put(pid, Some(info));
+        }
         (now != was).then_some((pid, now))
     }
 
@@ -275,6 +280,20 @@ mod tests {
         assert!(!us.service().is_empty());
         assert!(directory.process(u32::MAX - 1).is_none());
         assert_eq!(directory.take_news().len(), 1);
+    }
+
+    #[test]
+    fn looking_again_at_what_has_not_changed_is_no_news() {
+        let mut directory = Directory::of_this_machine().expect("a thread");
+        let mut sleep = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        directory.process(sleep.id()).expect("alive");
+        directory.take_news();
+        for _ in 0..2 {
+            assert_eq!(directory.changing, [sleep.id()], "it may load a library");
+            assert_eq!(directory.recheck(), None);
+            assert_eq!(directory.take_news().len(), 0);
+        }
+        sleep.kill().and_then(|()| sleep.wait()).expect("it ends");
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Linker {
                 self.causality.forget(child);
             }
             Process::Executed { pid } => self.causality.forget(pid),
-            Process::Exited { .. } => {}
+            Process::Exited { pid } => self.causality.ended(pid),
         }
         self.builder.directory.changed(change);
     }

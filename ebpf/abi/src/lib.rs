@@ -39,8 +39,7 @@ pub mod kind {
 
 /// Bits of [`Head::flags`].
 pub mod flag {
-    /// The packet left inside the system call of the thread in [`super::SegmentOut::sender`]; the bytes of a [`super::Note`] are those of
-    /// one write of its thread.
+    /// The packet left inside the system call of the thread in [`super::SegmentOut::sender`].
     pub const IN_CALL: u8 = 1;
     /// The socket was seen from its first packet on.
     pub const FRESH: u8 = 2;
