@@ -187,7 +187,7 @@ impl Exchanges {
         match signal {
             Signal::Established { at, .. } => conversation.established(at),
             Signal::Recognised { protocol, client, joined, .. } => conversation.recognised(protocol, client, joined),
-            Signal::Head { first, head, content, .. } => conversation.head(first, head, content, &mut self.next, &mut self.counters, out),
+            Signal::Head { first, head, content, .. } => conversation.head(first, *head, content, &mut self.next, &mut self.counters, out),
             Signal::More { first, more, .. } => conversation.more(first, *more, out),
             Signal::End { side, stream, last, truncated, .. } => conversation.end(side, stream, last, truncated, out),
             Signal::Unread { side, first, last, .. } => conversation.unread(side, first, last, &mut self.counters, out),

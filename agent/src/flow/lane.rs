@@ -192,7 +192,7 @@ impl Lane {
         }
         if let (Some(head), Some(open)) = (take.head, self.open.as_mut()) {
             open.headed = true;
-            (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head: *head, content });
+            (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head, content });
         }
         self.advance(stream, take.used, here, take.end, reader);
     }
@@ -204,7 +204,7 @@ impl Lane {
         self.close(stream, self.taken, socket, side, reader.out);
         let first = stream.point(self.taken);
         if let (Some(head), Some(first)) = (take.head, first) {
-            (reader.out)(Signal::Head { socket, side, first, head: *head, content });
+            (reader.out)(Signal::Head { socket, side, first, head, content });
         }
         if let (Some(more), Some(first)) = (take.more, first) {
             (reader.out)(Signal::More { socket, first, more });

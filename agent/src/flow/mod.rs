@@ -52,8 +52,8 @@ pub enum Signal {
         side: Side,
         /// Its first byte.
         first: Point,
-        /// What it is.
-        head: Head,
+        /// What it is. In a box, as a decoder gives it.
+        head: Box<Head>,
         /// Digest of the bytes of a request's head; zero for a response.
         content: u64,
     },

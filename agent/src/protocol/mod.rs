@@ -152,6 +152,31 @@ pub enum Kind {
     Service,
     /// With a database or cache: a CLIENT span; a SERVER span only where the client is not traced.
     Database,
+    /// A message, or several, are given to a broker: a PRODUCER span at the client's end; a SERVER span only where the client is not
+    /// traced.
+    Publish,
+    /// A message, or several, are handed to a consumer: a CONSUMER span at the client's end, which asked for them, or to which the
+    /// broker sent them by itself. In the latter case the request is the server's: its head comes from [`Side::Server`], and it is
+    /// answered by the client, if at all.
+    Consume,
+}
+
+/// A message that a broker was given or hands out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The same for the same message wherever it passes the broker, and for no other one of the last minutes; `None` if nothing of the
+    /// kind is in the bytes. Made by [`Message::identity`].
+    pub id: Option<u64>,
+    /// What the message carries about the trace in which it was made.
+    pub carried: Option<Arc<Carried>>,
+}
+
+impl Message {
+    /// The identity of a message, from everything that makes it one: the system, the destination, its number or id there.
+    pub fn identity(parts: impl std::hash::Hash) -> u64 {
+        use std::hash::BuildHasher;
+        rustc_hash::FxBuildHasher.hash_one(parts)
+    }
 }
 
 /// A request.
@@ -171,6 +196,24 @@ pub struct Request {
     pub correlation: Option<u64>,
     /// Whether a response will come at all.
     pub answered: bool,
+    /// The messages of [`Kind::Publish`] and [`Kind::Consume`] that are in it, as far as anything is known of them.
+    pub messages: Box<[Message]>,
+}
+
+impl Request {
+    /// A request that the next response in order answers, and of which nothing else is known yet.
+    pub fn new(kind: Kind, name: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            attributes: Vec::new(),
+            carried: None,
+            exports: false,
+            correlation: None,
+            answered: true,
+            messages: Box::default(),
+        }
+    }
 }
 
 /// A response.
@@ -186,6 +229,10 @@ pub struct Response {
     pub correlation: Option<u64>,
     /// Another response to the same request follows (HTTP 1xx): times count, the exchange goes on.
     pub interim: bool,
+    /// It answers a poll that found nothing, a heartbeat or the like: there is no span, and the exchange is counted.
+    pub idle: bool,
+    /// Messages that are in it, or whose identity it tells.
+    pub messages: Box<[Message]>,
     /// The span's name after all, as the request's proved not to be of low cardinality. The attributes then replace those of the
     /// request that have the same key.
     pub name: Option<Cow<'static, str>>,

@@ -71,7 +71,7 @@ impl Call {
         fields.server(&mut attributes);
         attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, version));
         let exports = self.method.as_deref().is_some_and(|method| telemetry::is_trace_export("POST", format!("/{method}").as_bytes()));
-        Request { kind: Kind::Service, name, attributes, carried: fields.carried(), exports, correlation: None, answered: true }
+        Request { attributes, carried: fields.carried(), exports, ..Request::new(Kind::Service, name) }
     }
 
     /// What the beginning of a response says. A whole response may be no more than that.

@@ -196,13 +196,10 @@ pub(in crate::protocol) fn describe(
     }
     attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, version));
     Request {
-        kind: Kind::Service,
-        name: Cow::Borrowed(known.unwrap_or("HTTP")),
         attributes,
         carried: fields.carried(),
         exports: target.is_some_and(|target| telemetry::is_trace_export(method, target.path())),
-        correlation: None,
-        answered: true,
+        ..Request::new(Kind::Service, known.unwrap_or("HTTP"))
     }
 }
 

@@ -289,8 +289,6 @@ fn a_request_says_what_the_conventions_ask_for() {
          X-Forwarded-For: 203.0.113.7, 10.0.0.1\r\nTraceParent: {TRACEPARENT}\r\ntracestate: a=1\r\nTraceState: b=2\r\n\r\n"
     );
     let expected = Request {
-        kind: Kind::Service,
-        name: Cow::Borrowed("GET"),
         attributes: vec![
             Attribute::both(semconv::HTTP_REQUEST_METHOD, "GET"),
             Attribute::client(semconv::URL_FULL, "http://shop.example:8080/a%20b?q=1&token=REDACTED".to_owned()),
@@ -304,9 +302,7 @@ fn a_request_says_what_the_conventions_ask_for() {
             Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, "1.1"),
         ],
         carried: carried(&[("traceparent", TRACEPARENT), ("tracestate", "a=1,b=2")]),
-        exports: false,
-        correlation: None,
-        answered: true,
+        ..Request::new(Kind::Service, "GET")
     };
     assert!(expected.carried.is_some());
     assert_eq!(request(&text), expected);

@@ -107,7 +107,7 @@ impl Session {
         if !followed {
             self.database = None;
         }
-        Request { kind: Kind::Database, name, attributes, carried: None, exports: false, correlation: None, answered }
+        Request { attributes, answered, ..Request::new(Kind::Database, name) }
     }
 
     /// Whether the server answers this command; follows `CLIENT REPLY`.

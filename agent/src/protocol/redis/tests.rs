@@ -77,8 +77,7 @@ fn a_read_and_its_hit_are_one_request_and_one_response() {
         Attribute::both("db.query.text", "GET user:7"),
         Attribute::both("db.namespace", "0"),
     ];
-    let request =
-        Request { kind: Kind::Database, name: "GET".into(), attributes, carried: None, exports: false, correlation: None, answered: true };
+    let request = Request { attributes, ..Request::new(Kind::Database, "GET") };
     let response = Response { attributes: vec![Attribute::both("wirespan.cache.hit", true)], ..Response::default() };
     let message = |side, end, head| testing::Message { side, start: 0, end: Some(end), head: Some(head) };
     let messages = vec![message(C, 25, Head::Request(request)), message(S, 11, Head::Response(response))];

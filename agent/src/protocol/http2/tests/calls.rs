@@ -10,8 +10,6 @@ fn end(stream: u32, status: &str) -> Vec<u8> {
 fn a_call_says_what_the_conventions_ask_for() {
     let pieces = [greeting(), vec![(C, call(1, "/shop.v1.Orders/Get", &[("traceparent", TRACEPARENT)]))]].concat();
     let expected = Request {
-        kind: Kind::Service,
-        name: "shop.v1.Orders/Get".into(),
         attributes: vec![
             Attribute::both(semconv::WIRESPAN_PROTOCOL, "grpc"),
             Attribute::both(semconv::RPC_SYSTEM_NAME, "grpc"),
@@ -21,9 +19,8 @@ fn a_call_says_what_the_conventions_ask_for() {
             Attribute::both(semconv::NETWORK_PROTOCOL_VERSION, "2"),
         ],
         carried: carried(&[("traceparent", TRACEPARENT)]),
-        exports: false,
         correlation: Some(1),
-        answered: true,
+        ..Request::new(Kind::Service, "shop.v1.Orders/Get")
     };
     let heads = decode(false, &pieces).0.messages.into_iter().filter_map(|message| message.head);
     assert_eq!(heads.collect::<Vec<_>>(), [Head::Request(expected)]);
