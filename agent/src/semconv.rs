@@ -38,10 +38,12 @@ pub const NETWORK_TYPE: &str = "network.type";
 pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
 pub const HTTP_REQUEST_METHOD_ORIGINAL: &str = "http.request.method_original";
 pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+pub const HTTP_ROUTE: &str = "http.route";
 pub const URL_FULL: &str = "url.full";
 pub const URL_PATH: &str = "url.path";
 pub const URL_QUERY: &str = "url.query";
 pub const URL_SCHEME: &str = "url.scheme";
+pub const URL_TEMPLATE: &str = "url.template";
 pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
 
 pub const DB_SYSTEM_NAME: &str = "db.system.name";
