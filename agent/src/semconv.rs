@@ -47,9 +47,12 @@ pub const URL_TEMPLATE: &str = "url.template";
 pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
 
 pub const DB_SYSTEM_NAME: &str = "db.system.name";
+pub const DB_COLLECTION_NAME: &str = "db.collection.name";
 pub const DB_NAMESPACE: &str = "db.namespace";
 pub const DB_OPERATION_NAME: &str = "db.operation.name";
 pub const DB_OPERATION_BATCH_SIZE: &str = "db.operation.batch.size";
+pub const DB_OPERATION_PARAMETER_ID: &str = "db.operation.parameter.id";
+pub const DB_OPERATION_PARAMETER_INDEX: &str = "db.operation.parameter.index";
 pub const DB_QUERY_TEXT: &str = "db.query.text";
 pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 pub const DB_STORED_PROCEDURE_NAME: &str = "db.stored_procedure.name";
@@ -62,8 +65,22 @@ pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 /// Messages of a call, where all of them could be counted: the conventions have no place for these numbers.
 pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";
+/// Number of the declared exception that a call ended with: its name is not in the bytes (Thrift).
+pub const WIRESPAN_THRIFT_EXCEPTION_FIELD: &str = "wirespan.thrift.exception_field";
+/// What a call says of what is called, as it has no names: the object, the operation, the hash of the method in hex (Java RMI).
+pub const WIRESPAN_RMI_OBJECT: &str = "wirespan.rmi.object";
+pub const WIRESPAN_RMI_OPERATION: &str = "wirespan.rmi.operation";
+pub const WIRESPAN_RMI_METHOD_HASH: &str = "wirespan.rmi.method_hash";
+/// The script that a web server had run, what it wrote to the log, and how it ended, if not with zero (FastCGI).
+pub const WIRESPAN_FASTCGI_SCRIPT: &str = "wirespan.fastcgi.script_name";
+pub const WIRESPAN_FASTCGI_STDERR: &str = "wirespan.fastcgi.stderr";
+pub const WIRESPAN_FASTCGI_EXIT_STATUS: &str = "wirespan.fastcgi.exit_status";
+/// Whether some operations of a bulk failed (OpenSearch, Elasticsearch).
+pub const WIRESPAN_BULK_ERRORS: &str = "wirespan.bulk.errors";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
+/// What the connection, or the stream, is from the response on.
+pub const WIRESPAN_UPGRADE: &str = "wirespan.upgrade";
 pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
 /// Why the span's parent is what it is.
 pub const WIRESPAN_LINK: &str = "wirespan.link";
@@ -78,6 +95,8 @@ pub const WIRESPAN_APP_NS: &str = "wirespan.app_ns";
 pub const WIRESPAN_NETWORK_NS: &str = "wirespan.network_ns";
 pub const WIRESPAN_CONNECT_NS: &str = "wirespan.connect_ns";
 pub const WIRESPAN_READ_DELAY_NS: &str = "wirespan.read_delay_ns";
+/// From the beginning of the request to the first event of a response that is a stream of events.
+pub const WIRESPAN_FIRST_EVENT_NS: &str = "wirespan.first_event_ns";
 pub const WIRESPAN_SRTT_NS: &str = "wirespan.srtt_ns";
 pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.

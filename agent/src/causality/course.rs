@@ -109,6 +109,7 @@ impl Causality {
         let Some(node) = self.graph.get_mut(id) else { return };
         node.done = true;
         node.over = over;
+        node.kind = exchange.request.kind;
         node.answered = exchange.answered.map(Into::into).or(node.answered);
         node.read = exchange.read.map(|read| (read.at, read.thread));
         let (client, content) = (node.client, node.content);

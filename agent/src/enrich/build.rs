@@ -187,6 +187,7 @@ fn times(attributes: &mut Vec<Attribute>, exchange: &Exchange, other: Option<&Pe
         time(semconv::WIRESPAN_QUEUE_NS, Some(asked), read);
         time(semconv::WIRESPAN_APP_NS, read, answered);
     }
+    time(semconv::WIRESPAN_FIRST_EVENT_NS, Some(asked), exchange.content.map(|point| point.at));
     let last = exchange.ended.or(exchange.answered).unwrap_or(exchange.asked);
     let srtt_us = if last.srtt_us > 0 { last.srtt_us } else { exchange.asked.srtt_us };
     if srtt_us > 0 {

@@ -43,6 +43,10 @@ impl Routes {
                 _ => None,
             })
         };
+        // What is asked of a database has names of its own.
+        if text(semconv::DB_SYSTEM_NAME).is_some() {
+            return;
+        }
         // A tunnel has no path.
         if text(semconv::HTTP_REQUEST_METHOD).is_none_or(|method| method == "CONNECT") {
             return;

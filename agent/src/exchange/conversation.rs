@@ -91,6 +91,11 @@ impl Conversation {
     pub(super) fn more(&mut self, first: Point, more: More, out: &mut dyn FnMut(Progress)) {
         match more {
             More::Trailer(response) => self.trailer(response),
+            More::Content(correlation) => {
+                if let Some(exchange) = self.talk.as_deref_mut().and_then(|talk| talk.answered(correlation)) {
+                    exchange.content.get_or_insert(first);
+                }
+            }
             More::Abort(abort) => self.abort(first, abort, out),
         }
     }
@@ -163,6 +168,7 @@ impl Conversation {
             response: None,
             asked,
             answered: None,
+            content: None,
             ended: None,
             read: None,
             connect,
@@ -201,6 +207,7 @@ impl Conversation {
         }
         counters.idle += u64::from(response.idle);
         exchange.answered = Some(point);
+        exchange.request.kind = response.kind.unwrap_or(exchange.request.kind);
         exchange.response = Some(response);
         talk.answering[side as usize] = Some(exchange.id);
         out(Progress::Answered { id: exchange.id, first: point });
@@ -209,7 +216,8 @@ impl Conversation {
     /// What the end of a response adds to it.
     fn trailer(&mut self, more: Response) {
         let Some(talk) = self.talk.as_deref_mut() else { return };
-        if let Some(exchange) = talk.of_stream(more.correlation, false).and_then(|index| talk.pending.get_mut(index)) {
+        if let Some(exchange) = talk.answered(more.correlation) {
+            exchange.request.kind = more.kind.unwrap_or(exchange.request.kind);
             add(&mut exchange.response, more);
         }
     }
@@ -235,6 +243,8 @@ impl Conversation {
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if stream != 0 {
             let answered = talk.of_stream(Some(stream), side == Side::Client);
+            // What ended was not the answer, but something that goes before it.
+            let answered = answered.filter(|index| talk.pending.get(*index).is_some_and(|exchange| exchange.answered.is_some()));
             let Some(mut exchange) = answered.and_then(|index| talk.pending.remove(index)) else { return };
             exchange.ended = Some(last);
             exchange.over = last.at;
@@ -383,6 +393,15 @@ fn add(response: &mut Option<Response>, mut more: Response) {
 }
 
 impl Talk {
+    /// The exchange whose answer more is said of: that with this correlation, or the one that the server is answering.
+    fn answered(&mut self, correlation: Option<u64>) -> Option<&mut Box<Exchange>> {
+        let answering = self.answering[Side::Server as usize];
+        self.pending.iter_mut().find(|exchange| match correlation {
+            Some(_) => exchange.request.correlation == correlation && !exchange.pushed,
+            None => Some(exchange.id) == answering,
+        })
+    }
+
     /// Where the exchange with this correlation is, among those that the server asked for, or the client.
     fn of_stream(&self, correlation: Option<u64>, pushed: bool) -> Option<usize> {
         self.pending.iter().position(|exchange| exchange.request.correlation == correlation && exchange.pushed == pushed)

@@ -61,6 +61,8 @@ pub struct Exchange {
     pub asked: Point,
     /// First byte of the response.
     pub answered: Option<Point>,
+    /// First byte of the response's content, where that is a stream of events.
+    pub content: Option<Point>,
     /// Last byte of the response.
     pub ended: Option<Point>,
     /// At the end that asked, who read the response's first byte and when; at the other one, the request's.

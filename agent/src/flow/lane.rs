@@ -194,6 +194,9 @@ impl Lane {
             open.headed = true;
             (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head, content });
         }
+        if let (Some(more), Some(first)) = (take.more, stream.point(self.taken)) {
+            (reader.out)(Signal::More { socket: reader.socket, first, more });
+        }
         self.advance(stream, take.used, here, take.end, reader);
     }
 

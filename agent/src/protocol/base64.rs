@@ -19,6 +19,17 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Decodes one group of four letters, padding included, and says how many bytes it holds.
+pub fn group(letters: [u8; 4]) -> Option<([u8; 3], usize)> {
+    let padding = letters.iter().rev().take_while(|letter| **letter == b'=').count();
+    let mut bits = 0;
+    for letter in letters.iter().take(4 - padding) {
+        bits = bits << 6 | value(*letter)?;
+    }
+    let [_, bytes @ ..] = (bits << (6 * padding)).to_be_bytes();
+    (padding <= 2).then_some((bytes, 3 - padding))
+}
+
 fn value(letter: u8) -> Option<u32> {
     Some(u32::from(match letter {
         b'A'..=b'Z' => letter - b'A',

@@ -11,6 +11,7 @@ pub mod http1;
 pub mod http2;
 pub mod redact;
 pub mod redis;
+pub(crate) mod search;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
@@ -121,7 +122,7 @@ pub struct Take {
     pub head: Option<Box<Head>>,
     /// Of these bytes, those that say what the message is, all of which were there; zero if that is all of them.
     pub head_len: u64,
-    /// What these bytes add to what was said, if the message is one of several.
+    /// What these bytes add to what was said of the message.
     pub more: Option<Box<More>>,
     /// The message ends with the last of these bytes.
     pub end: bool,
@@ -141,6 +142,9 @@ pub enum Head {
 pub enum More {
     /// The end of a response adds to its beginning: attributes, an error, a better name.
     Trailer(Response),
+    /// The first content of a response begins with these bytes, that has more than one message in it. With the correlation of its
+    /// request, if it has one.
+    Content(Option<u64>),
     /// One side gives an exchange up: it is over with these bytes.
     Abort(Abort),
 }
@@ -236,6 +240,8 @@ pub struct Response {
     /// The span's name after all, as the request's proved not to be of low cardinality. The attributes then replace those of the
     /// request that have the same key.
     pub name: Option<Cow<'static, str>>,
+    /// The kind of conversation after all, as only the answer shows who answers.
+    pub kind: Option<Kind>,
 }
 
 /// The end of an exchange that one side gave up.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What stands in place of a secret, as the semantic conventions say.
-const REDACTED: &str = "REDACTED";
+pub const REDACTED: &str = "REDACTED";
 /// What stands in place of a URL's user information.
 pub const USERINFO: &str = "REDACTED:REDACTED@";
 

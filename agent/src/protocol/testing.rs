@@ -115,6 +115,7 @@ impl Lane {
                         let message = self.open.and_then(|open| transcript.messages.get_mut(open)).expect("a head outside of a message");
                         assert!(message.head.replace(*head).is_none(), "a second head");
                     }
+                    more.extend(take.more.map(|more| (side, *more)));
                     self.skip = take.used;
                     self.ends_after_skip = take.end;
                 }

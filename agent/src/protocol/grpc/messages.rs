@@ -1,6 +1,8 @@
 //! Length-prefixed messages (gRPC `PROTOCOL-HTTP2.md`): counted by their prefixes, stepped over by their lengths. Of gRPC-Web also the
 //! trailers, which are a message there; no other content is looked at.
 
+use crate::protocol::base64;
+
 /// A flag and a length.
 const PREFIX: usize = 5;
 /// The flag of a compressed message.
@@ -25,12 +27,19 @@ pub(in crate::protocol) struct Messages {
     trailers: Option<Vec<u8>>,
     /// The message is the trailers.
     trailing: bool,
+    /// Where all of it is written in base64: the letters that make no group yet, and how many there are.
+    letters: Option<([u8; 4], usize)>,
 }
 
 impl Messages {
     /// Messages whose last one may be trailers.
     pub(super) fn with_trailers() -> Self {
         Self { trailers: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// The same written in base64.
+    pub(super) fn written(self) -> Self {
+        Self { letters: Some(([0; 4], 0)), ..self }
     }
 
     /// Messages in a form that is not followed.
@@ -46,6 +55,32 @@ impl Messages {
     /// Takes the next bytes, of which `left` are known to follow and `shown` are here. Gives how many are done with, which may be more
     /// than there are; zero asks for more.
     pub(in crate::protocol) fn feed(&mut self, shown: &[u8], left: u64) -> u64 {
+        if self.letters.is_none() {
+            return self.follow(shown, left);
+        }
+        shown.iter().for_each(|letter| self.letter(*letter));
+        if self.lost { left } else { shown.len() as u64 }
+    }
+
+    fn letter(&mut self, letter: u8) {
+        let Some((group, have)) = &mut self.letters else { return };
+        if let Some(place) = group.get_mut(*have) {
+            *place = letter;
+            *have += 1;
+        }
+        if *have < group.len() {
+            return;
+        }
+        *have = 0;
+        match base64::group(*group) {
+            Some((bytes, count)) => {
+                self.follow(bytes.get(..count).unwrap_or_default(), count as u64);
+            }
+            None => self.lost = true,
+        }
+    }
+
+    fn follow(&mut self, shown: &[u8], left: u64) -> u64 {
         let mut used = 0;
         while used < left && !self.lost {
             let here = shown.get(used as usize..).unwrap_or_default();

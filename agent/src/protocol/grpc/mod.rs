@@ -41,7 +41,7 @@ impl Call {
         let (sent, received) = match kind {
             b"" => (Messages::default(), Messages::default()),
             b"-web" => (Messages::default(), Messages::with_trailers()),
-            b"-web-text" => (Messages::uncountable(), Messages::uncountable()),
+            b"-web-text" => (Messages::default().written(), Messages::with_trailers().written()),
             _ => return None,
         };
         let method = path.and_then(|path| std::str::from_utf8(path.strip_prefix(b"/")?).ok());

@@ -109,8 +109,13 @@ pub(super) enum Chunks {
 }
 
 impl Chunks {
-    /// Steps on; a step with `end` leaves the body.
-    pub(super) fn step(&mut self, bytes: &[u8]) -> Step {
+    /// Steps on; a step with `end` leaves the body. Gives with it how many of its bytes, the last ones, are a chunk's data.
+    pub(super) fn step(&mut self, bytes: &[u8]) -> (Step, u64) {
+        let mut data = 0;
+        (self.line(bytes, &mut data), data)
+    }
+
+    fn line(&mut self, bytes: &[u8], data: &mut u64) -> Step {
         let window = bytes.get(..LONGEST_LINE).unwrap_or(bytes);
         let more = || if bytes.len() < LONGEST_LINE { Step::More } else { Step::Invalid };
         let skipped = match (*self, window) {
@@ -137,6 +142,7 @@ impl Chunks {
         let size = text.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
         let Some(size) = number(size, 16) else { return Step::Invalid };
         *self = if size == 0 { Self::Trailers } else { Self::AfterData };
+        *data = size;
         Step::Take(Take { used: used + size, ..Take::default() })
     }
 }
@@ -215,7 +221,7 @@ mod tests {
             (Chunks::Trailers, b"\r\n", Step::Take(Take { used: 2, end: true, ..Take::default() })),
             (Chunks::Trailers, b"nonsense\r\n", Step::Invalid),
         ] {
-            assert_eq!(place.clone().step(bytes), expected, "{place:?} {}", bytes.escape_ascii());
+            assert_eq!(place.clone().step(bytes).0, expected, "{place:?} {}", bytes.escape_ascii());
         }
     }
 }

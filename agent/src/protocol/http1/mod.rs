@@ -1,5 +1,5 @@
-//! HTTP/1.0 and 1.1 (RFC 9110, RFC 9112): bytes become requests and responses. Pure, as [`crate::protocol`] says; no body is looked
-//! at, kept, or decompressed.
+//! HTTP/1.0 and 1.1 (RFC 9110, RFC 9112): bytes become requests and responses. Pure, as [`crate::protocol`] says; no body is kept or
+//! decompressed, and none is looked at but for what [`watch`] names.
 //!
 //! A head is taken whole, with the length of a body that announces one. A head longer than [`head::ENOUGH`] is given out at the last
 //! line before that, marked `wirespan.truncated`; its other lines then only say where the message ends. So a loss behind that point,
@@ -14,15 +14,18 @@ pub(super) mod request;
 pub(super) mod response;
 #[cfg(test)]
 mod tests;
+pub(super) mod watch;
 
 use super::attribute::Attribute;
-use super::{Decoder, Guess, Head, Protocol, Side, Step, Take};
+use super::{Decoder, Guess, Head, More, Protocol, Side, Step, Take};
+use crate::protocol::search::{Answer, System};
 use crate::semconv;
 use framing::{Body, Chunks, Framing, LONGEST_LINE};
 use head::{Found, Scan, line, strip_cr};
-use request::{Asked, Line};
+use request::{About, Asked, Line};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use watch::{Seen, Watch};
 
 /// Requests without a response on one connection: clients that pipeline send tens, and the memory of a hostile one is bounded.
 const MOST_PIPELINED: usize = 4096;
@@ -51,6 +54,8 @@ impl Protocol for Http1 {
             client: Phase::default(),
             answers: Phase::default(),
             asked: VecDeque::new(),
+            watch: None,
+            search: None,
             left: None,
             upgraded: None,
         })
@@ -89,7 +94,11 @@ struct Connection {
     client: Phase,
     answers: Phase,
     /// Requests that have no final response yet, oldest first.
-    asked: VecDeque<Asked>,
+    asked: VecDeque<(Asked, Option<About>)>,
+    /// What is looked at in the response at hand.
+    watch: Option<Watch>,
+    /// The search server that this is, once it is proven.
+    search: Option<System>,
     /// What the connection became.
     left: Option<&'static str>,
     /// What goes on, if what it became is read too.
@@ -107,6 +116,8 @@ enum Phase {
     Chunks(Chunks),
     /// A body without an end of its own.
     UntilClose,
+    /// So many bytes of content that are looked at.
+    Watched(u64, Then),
     /// Unknown before the server has answered a `CONNECT`.
     Undecided,
 }
@@ -115,6 +126,17 @@ impl Default for Phase {
     fn default() -> Self {
         Self::Head(Scan::default())
     }
+}
+
+/// What follows content that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Then {
+    /// The end of the message.
+    End,
+    /// The end of a chunk.
+    Chunk,
+    /// Nobody knows, as nobody knows how much there is.
+    Close,
 }
 
 /// What the next byte of the rest of a head belongs to.
@@ -150,17 +172,28 @@ impl Decoder for Connection {
             return Step::Leave(name);
         }
         match self.phase(from) {
-            Phase::UntilClose if bytes.is_empty() && finished => {
+            Phase::UntilClose | Phase::Watched(_, Then::Close) if bytes.is_empty() && finished => {
                 *self.phase(from) = Phase::default();
-                Step::Take(Take { end: true, ..Take::default() })
+                let more = self.told(from, false);
+                Step::Take(Take { end: true, more, ..Take::default() })
             }
             _ if bytes.is_empty() => Step::More,
             Phase::UntilClose => Step::Take(Take { used: bytes.len() as u64, ..Take::default() }),
             Phase::Undecided => Step::More,
+            Phase::Watched(left, then) => {
+                let (left, then) = (*left, *then);
+                Step::Take(self.watched(left, then, bytes))
+            }
             Phase::Chunks(chunks) => {
-                let step = chunks.step(bytes);
-                if matches!(step, Step::Take(Take { end: true, .. })) {
-                    *self.phase(from) = Phase::default();
+                let (mut step, data) = chunks.step(bytes);
+                if let Step::Take(take) = &mut step {
+                    if take.end {
+                        *self.phase(from) = Phase::default();
+                        take.more = self.told(from, false);
+                    } else if data > 0 && from == Side::Server && self.watch.is_some() {
+                        take.used -= data;
+                        self.answers = Phase::Watched(data, Then::Chunk);
+                    }
                 }
                 step
             }
@@ -174,7 +207,16 @@ impl Decoder for Connection {
     }
 
     fn unseen(&mut self, from: Side) -> Option<Take> {
-        self.upgraded.as_mut()?.unseen(from)
+        if let Some(upgraded) = &mut self.upgraded {
+            return upgraded.unseen(from);
+        }
+        match *self.phase(from) {
+            Phase::Watched(left, then @ (Then::End | Then::Chunk)) => {
+                self.watch.as_mut().into_iter().for_each(Watch::miss);
+                Some(self.passed(left, then, left, None))
+            }
+            _ => None,
+        }
     }
 
     fn lost(&mut self, from: Side) {
@@ -186,6 +228,7 @@ impl Decoder for Connection {
         if from == Side::Server {
             // Whose responses were lost is unknown; a tunnel may have begun.
             self.asked.clear();
+            self.watch = None;
             if self.client == Phase::Undecided {
                 self.client = Phase::default();
             }
@@ -236,20 +279,36 @@ impl Connection {
     /// Reads a head and pairs it with the other direction's.
     fn read(&mut self, from: Side, head: &[u8], framing: &mut Framing) -> Option<(Head, After)> {
         if from == Side::Client {
-            let (request, asked) = request::read(head, framing, self.server)?;
+            let (request, asked, about) = request::read(head, framing, self.server, self.search)?;
             framing.of_request()?;
             if self.asked.len() >= MOST_PIPELINED {
                 return None;
             }
-            self.asked.push_back(asked);
+            self.asked.push_back((asked, about));
             return Some((Head::Request(request), if asked == Asked::Tunnel { After::Connect } else { After::Request }));
         }
-        let mut answer = response::read(head, framing)?;
-        let asked = if answer.response.interim { None } else { self.asked.pop_front() };
+        let call = self.asked.front_mut().and_then(|(_, about)| if let Some(About::Call(call)) = about { Some(&mut **call) } else { None });
+        let mut answer = response::read(head, framing, call)?;
+        let (asked, about) = if answer.response.interim { None } else { self.asked.pop_front() }.unzip();
+        self.search = answer.search.or(self.search);
+        if !answer.response.interim {
+            self.watch = match about.flatten() {
+                Some(About::Call(call)) => Some(Watch::Call(call)),
+                Some(About::Search(search)) => Some(Watch::Search(Box::new(Answer::new(*search, self.search, answer.status)))),
+                None => answer.streams.then_some(Watch::Event),
+            };
+        }
+        // Nobody becomes what nobody asked for (RFC 9110 section 7.8).
+        if answer.upgrade == "websocket" && asked.is_some_and(|asked| asked != Asked::WebSocket) {
+            answer.upgrade = "upgrade";
+        }
         if asked == Some(Asked::Upgrade) && answer.status == 101 && answer.upgrade == "h2c" {
             // The response itself comes on the first stream, and finds its request by that.
             answer.response = super::Response { interim: true, ..super::Response::default() };
             self.upgraded = Some(Box::new(super::http2::Connection::upgraded(self.server)));
+        }
+        if answer.status == 101 && !answer.response.interim {
+            answer.response.attributes.push(Attribute::both(semconv::WIRESPAN_UPGRADE, answer.upgrade));
         }
         let after = match (answer.status, asked) {
             (101, _) => After::Other(answer.upgrade),
@@ -273,14 +332,62 @@ impl Connection {
         if let After::Other(name) = after {
             self.left = Some(name);
         }
+        let watched = from == Side::Server && self.watch.is_some();
         *self.phase(from) = match body {
             Body::Chunked => Phase::Chunks(Chunks::Size),
+            Body::UntilClose if watched => Phase::Watched(u64::MAX, Then::Close),
             Body::UntilClose => Phase::UntilClose,
             Body::Length(_) if after == After::Connect => Phase::Undecided,
+            Body::Length(length @ 1..) if watched => Phase::Watched(length, Then::End),
             Body::Length(_) => Phase::default(),
         };
         let length = if let Body::Length(length) = body { Some(length) } else { None };
-        Some(Take { used: used as u64 + length.unwrap_or(0), end: length.is_some(), ..Take::default() })
+        if watched && length != Some(0) {
+            return Some(Take { used: used as u64, ..Take::default() });
+        }
+        let more = length.and_then(|_| self.told(from, false));
+        Some(Take { used: used as u64 + length.unwrap_or(0), end: length.is_some(), more, ..Take::default() })
+    }
+
+    /// Looks at content.
+    fn watched(&mut self, left: u64, then: Then, bytes: &[u8]) -> Take {
+        let shown = bytes.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(bytes);
+        let used = match self.watch.as_mut().map(|watch| watch.look(shown, left)) {
+            Some(Seen::Used(used)) if then == Then::Close => used.min(shown.len() as u64),
+            Some(Seen::Used(used)) => used,
+            Some(Seen::Enough) | None => {
+                let more = self.told(Side::Server, true);
+                let used = if then == Then::Close { shown.len() as u64 } else { left };
+                let take = self.passed(left, then, used, more);
+                if then == Then::Close {
+                    self.answers = Phase::UntilClose;
+                }
+                return take;
+            }
+        };
+        self.passed(left, then, used, None)
+    }
+
+    /// So many bytes of content are done with.
+    fn passed(&mut self, left: u64, then: Then, used: u64, mut more: Option<Box<More>>) -> Take {
+        let left = left.saturating_sub(used);
+        let end = left == 0 && then == Then::End;
+        self.answers = match then {
+            _ if left > 0 => Phase::Watched(left, then),
+            Then::Chunk => Phase::Chunks(Chunks::AfterData),
+            Then::End | Then::Close => Phase::default(),
+        };
+        if end {
+            more = more.or_else(|| self.told(Side::Server, false));
+        }
+        Take { used, end, more, ..Take::default() }
+    }
+
+    /// What was looked at in a response says, which is over now or has said enough.
+    fn told(&mut self, from: Side, seen: bool) -> Option<Box<More>> {
+        let (more, search) = self.watch.take_if(|_| from == Side::Server)?.tell(seen);
+        self.search = search.or(self.search);
+        more.map(Box::new)
     }
 
     /// Goes on through a head that was given out unfinished.

@@ -6,6 +6,7 @@ use super::head::{LONGEST_METHOD, Version, is_plain, is_token, lines, version};
 use crate::protocol::attribute::Attribute;
 use crate::protocol::context::{Carried, Finder};
 use crate::protocol::grpc::Call;
+use crate::protocol::search::{Search, System};
 use crate::protocol::{Kind, Request, redact, telemetry};
 use crate::semconv;
 use std::borrow::Cow;
@@ -33,6 +34,17 @@ pub(super) enum Asked {
     Tunnel,
     /// The response may have a body, or be the beginning of HTTP/2.
     Upgrade,
+    /// The response may have a body, or be the beginning of a WebSocket.
+    WebSocket,
+}
+
+/// What the request of a response was, where its body says something of that.
+#[derive(Debug)]
+pub(super) enum About {
+    /// A call of gRPC-Web.
+    Call(Box<Call>),
+    /// What a search server would understand.
+    Search(Box<Search>),
 }
 
 /// A request line (RFC 9112 section 3).
@@ -136,9 +148,9 @@ impl Target<'_> {
     }
 }
 
-/// Whether an `Upgrade` asks for HTTP/2.
-fn is_h2c(value: &[u8]) -> bool {
-    value.split(|b| *b == b',').any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+/// Whether an `Upgrade` asks for a protocol.
+fn asks_for(value: Option<&[u8]>, wanted: &[u8]) -> bool {
+    value.is_some_and(|value| value.split(|b| *b == b',').any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(wanted)))
 }
 
 fn is_method(bytes: &[u8]) -> bool {
@@ -147,8 +159,14 @@ fn is_method(bytes: &[u8]) -> bool {
 
 /// Reads a head that begins with a request line. `None` if it is no request, or no peer can agree on where it ends.
 ///
-/// `server` stands in for a missing `Host`. Of an unfinished head, `framing` must be given the lines that follow.
-pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Option<(Request, Asked)> {
+/// `server` stands in for a missing `Host`, and is known to be this `search` server. Of an unfinished head, `framing` must be given the
+/// lines that follow.
+pub(super) fn read(
+    head: &[u8],
+    framing: &mut Framing,
+    server: SocketAddr,
+    search: Option<System>,
+) -> Option<(Request, Asked, Option<About>)> {
     let mut lines = lines(head);
     let line = Line::read(lines.next()?)?;
     let mut fields = Fields::default();
@@ -158,16 +176,30 @@ pub(super) fn read(head: &[u8], framing: &mut Framing, server: SocketAddr) -> Op
         }
     }
     let path = if let Target::Origin(path) = line.target { Some(path) } else { None };
-    let mut request = match fields.content_type.and_then(|kind| Call::read(kind, path, None)) {
-        Some(call) => call.request(&fields, line.version),
-        None => describe(line.method, Some(&line.target), &fields, line.version, server),
+    let mut about = None;
+    let mut request = if let Some(mut call) = fields.content_type.and_then(|kind| Call::read(kind, path, None)) {
+        let request = call.request(&fields, line.version);
+        // What the client sends is stepped over, and not counted.
+        call.sent.lose();
+        about = Some(About::Call(Box::new(call)));
+        request
+    } else {
+        let mut request = describe(line.method, Some(&line.target), &fields, line.version, server);
+        if let Some(asked) = path.and_then(|path| Search::read(line.method, path, search.is_some())) {
+            Search::conceal(&mut request);
+            search.into_iter().for_each(|system| asked.describe(system, &mut request));
+            about = Some(About::Search(Box::new(asked)));
+        }
+        request
     };
     let mut asked = line.asked();
-    if asked == Asked::Content && fields.upgrade.is_some_and(is_h2c) {
+    if asked == Asked::Content && asks_for(fields.upgrade, b"h2c") {
         asked = Asked::Upgrade;
         request.correlation = Some(UPGRADED);
+    } else if asked == Asked::Content && asks_for(fields.upgrade, b"websocket") {
+        asked = Asked::WebSocket;
     }
-    Some((request, asked))
+    Some((request, asked, about))
 }
 
 /// What any version of HTTP says of a request: names, attributes, context. Without a target, where it goes is not known.
@@ -234,6 +266,11 @@ impl<'a> Fields<'a> {
         } else {
             self.context.header(name, value);
         }
+    }
+
+    /// The value of `Host`.
+    pub(in crate::protocol) fn host(&self) -> Option<&'a [u8]> {
+        self.host
     }
 
     /// The trace context in them.

@@ -1,14 +1,22 @@
 //! A response's head becomes a [`Response`], its status, and what the connection becomes if it changes.
 use super::framing::Framing;
 use super::head::{lines, version};
+use super::watch::is_stream;
 use crate::protocol::Response;
 use crate::protocol::attribute::Attribute;
 use crate::protocol::grpc::Call;
+use crate::protocol::search::System;
 use crate::semconv;
 use std::borrow::Cow;
 
 /// Protocols that HTTP/1 connections are known to become, in lower case; any other is an `upgrade`.
 const UPGRADES: &[&str] = &["websocket", "h2c", "tls", "tcp", "spdy", "connect"];
+
+/// The name of the first protocol of an `Upgrade`.
+pub(in crate::protocol) fn upgraded(value: &[u8]) -> &'static str {
+    let protocol = value.split(|b| b"/, ".contains(b)).next().unwrap_or_default();
+    UPGRADES.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(protocol)).copied().unwrap_or("upgrade")
+}
 
 /// A response's head.
 #[derive(Debug, PartialEq)]
@@ -19,6 +27,10 @@ pub(super) struct Answer {
     pub(super) response: Response,
     /// With status 101, what the connection becomes.
     pub(super) upgrade: &'static str,
+    /// Its content is a stream of events.
+    pub(super) streams: bool,
+    /// The search server that sends it, if its headers say so.
+    pub(super) search: Option<System>,
 }
 
 /// Reads a complete status line (RFC 9112 section 4), without its end, and gives its status; the reason may be missing with its space.
@@ -39,26 +51,31 @@ pub(super) fn is_prefix(line: &[u8]) -> bool {
         })
 }
 
-/// Reads a head that begins with a status line. `None` if it is no response, or no peer can agree on where it ends.
-pub(super) fn read(head: &[u8], framing: &mut Framing) -> Option<Answer> {
+/// Reads a head that begins with a status line, which answers `call` if the request was one. `None` if it is no response, or no peer can
+/// agree on where it ends.
+pub(super) fn read(head: &[u8], framing: &mut Framing, call: Option<&mut Call>) -> Option<Answer> {
     let mut lines = lines(head);
     let status = status(lines.next()?)?;
-    let (mut upgrade, mut grpc_status) = ("upgrade", None);
+    let (mut upgrade, mut grpc_status, mut streams, mut search) = ("upgrade", None, false, None);
     for line in lines {
         let Some((name, value)) = framing.line(line).ok()? else { continue };
         if name.eq_ignore_ascii_case(b"upgrade") {
-            let protocol = value.split(|b| b"/, ".contains(b)).next().unwrap_or_default();
-            upgrade = UPGRADES.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(protocol)).copied().unwrap_or(upgrade);
+            upgrade = upgraded(value);
         } else if name.eq_ignore_ascii_case(b"grpc-status") {
             grpc_status = Some(value);
+        } else if name.eq_ignore_ascii_case(b"content-type") {
+            streams = is_stream(value);
+        } else if let Some(system) = System::of_header(name, value) {
+            search = Some(system);
         }
     }
     // Only gRPC-Web comes this way, and only what has no messages says its status here.
-    let response = match grpc_status {
-        Some(_) => Call::unseen().answer(None, grpc_status),
-        None => of_status(status),
+    let response = match (call, grpc_status) {
+        (Some(call), _) if status >= 200 => call.answer(Some(status), grpc_status),
+        (None, Some(_)) => Call::unseen().answer(None, grpc_status),
+        _ => of_status(status),
     };
-    Some(Answer { status, response, upgrade })
+    Some(Answer { status, response, upgrade, streams, search })
 }
 
 /// What any version of HTTP says by a status. An interim response has no attributes: they are for the final one.

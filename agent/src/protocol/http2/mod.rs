@@ -21,7 +21,8 @@ mod tests;
 use super::attribute::Attribute;
 use super::grpc::{Call, Messages};
 use super::http1::request::{Fields, Target, describe};
-use super::http1::response::of_status;
+use super::http1::response::{of_status, upgraded};
+use super::http1::watch::is_stream;
 use super::{Abort, Decoder, Guess, Head, More, Protocol, Response, Side, Step, Take};
 use crate::semconv;
 use frame::{BlockLength, Frame, HEADER, LONGEST_BLOCK, PREFACE, flag, kind};
@@ -154,7 +155,10 @@ impl Decoder for Connection {
             // An older doubt is not resolved by a new one.
             lane.doubt.get_or_insert(doubt);
         }
-        self.streams.iter_mut().filter_map(|stream| messages(stream, from)).for_each(Messages::lose);
+        for stream in self.streams.iter_mut() {
+            stream.awaited &= from == Side::Client;
+            messages(stream, from).into_iter().for_each(Messages::lose);
+        }
     }
 
     fn finds_boundaries(&self) -> bool {
@@ -184,7 +188,7 @@ impl Connection {
     /// The rest of a connection that began with HTTP/1.1, whose first request is answered on stream 1 (RFC 7540 section 3.2).
     pub(super) fn upgraded(server: SocketAddr) -> Self {
         let mut connection = Self::new(server);
-        connection.streams.open(Stream { id: 1, answered: false, incomplete: false, call: None });
+        connection.streams.open(Stream { id: 1, answered: false, incomplete: false, awaited: false, tunnel: None, call: None });
         connection
     }
 
@@ -263,11 +267,13 @@ impl Connection {
     fn begin_data(&mut self, from: Side, frame: &Frame, bytes: &[u8]) -> Option<Step> {
         self.resolve_doubt(from, frame.stream, false);
         let end = frame.is(flag::END_STREAM);
+        let first = |stream: &mut Stream| from == Side::Server && frame.length > 0 && std::mem::take(&mut stream.awaited);
+        let content = self.streams.get(frame.stream).is_some_and(first).then(|| Box::new(More::Content(Some(frame.stream.into()))));
         let counted = self.streams.get(frame.stream).and_then(|stream| messages(stream, from)).is_some_and(|found| found.are_followed());
         if !counted {
             let data = Data { stream: frame.stream, content: frame.length.into(), padding: 0, end };
             let take = self.passed(from, data, frame.length.into());
-            return Some(Step::Take(Take { used: frame.whole(), ..take }));
+            return Some(Step::Take(Take { used: frame.whole(), more: content.or(take.more), ..take }));
         }
         let mut used = HEADER as u64;
         let mut padding = 0;
@@ -342,7 +348,7 @@ impl Connection {
         };
         self.block = block;
         decoded.ok()?;
-        let Said { head, more, interim } = said;
+        let Said { head, more, over } = said;
         let stream = if frame.kind == kind::PUSH_PROMISE { 0 } else { frame.stream.into() };
         Some(Step::Take(Take {
             used: used as u64,
@@ -351,7 +357,7 @@ impl Connection {
             head: head.map(Box::new),
             head_len: 0,
             more,
-            end: end || interim,
+            end: end || over,
         }))
     }
 
@@ -377,7 +383,8 @@ impl Connection {
         let incomplete = block.unknown && (path.is_none() || authority.is_none());
         request.attributes.extend(incomplete.then(unread));
         request.correlation = Some(id.into());
-        self.streams.open(Stream { id, answered: false, incomplete, call: call.map(Box::new) });
+        let tunnel = block.get(":protocol").map(upgraded);
+        self.streams.open(Stream { id, answered: false, incomplete, awaited: false, tunnel, call: call.map(Box::new) });
         Said { head: Some(Head::Request(request)), ..Said::default() }
     }
 
@@ -390,7 +397,7 @@ impl Connection {
         let Some(stream) = self.streams.get(id) else {
             // Its request was not seen; trailers have no status.
             let head = status.filter(|_| !unwanted).map(|status| response(of_status(status), id));
-            return Said { interim: head.is_some() && status.is_some_and(|status| status < 200), head, ..Said::default() };
+            return Said { over: head.is_some() && status.is_some_and(|status| status < 200), head, ..Said::default() };
         };
         if grpc_status.is_some() {
             // Whatever the request said where nobody could read it, this is a call.
@@ -418,10 +425,14 @@ impl Connection {
             _ => Response::default(),
         };
         found.attributes.extend(stream.misses(unknown).then(unread));
-        if end {
+        stream.awaited = !interim && block.get("content-type").is_some_and(is_stream);
+        let tunnel = stream.tunnel.filter(|_| status.is_some_and(|status| (200..300).contains(&status)));
+        // What follows on the stream is no HTTP.
+        found.attributes.extend(tunnel.map(|name| Attribute::both(semconv::WIRESPAN_UPGRADE, name)));
+        if end || tunnel.is_some() {
             self.streams.close(id);
         }
-        Said { head: Some(response(found, id)), more: None, interim }
+        Said { head: Some(response(found, id)), more: None, over: interim || tunnel.is_some() }
     }
 
     /// A stream is given up; one that is over already is not concerned.
@@ -445,7 +456,8 @@ impl Connection {
 struct Said {
     head: Option<Head>,
     more: Option<Box<More>>,
-    interim: bool,
+    /// The message ends here, though the stream goes on.
+    over: bool,
 }
 
 fn response(found: Response, stream: u32) -> Head {

@@ -12,6 +12,10 @@ pub(super) struct Stream {
     pub(super) answered: bool,
     /// It was said that something of it could not be read.
     pub(super) incomplete: bool,
+    /// Its response is a stream of events, of which none has come.
+    pub(super) awaited: bool,
+    /// What it becomes if the server agrees (RFC 8441).
+    pub(super) tunnel: Option<&'static str>,
     /// The call that it is, if it is one.
     pub(super) call: Option<Box<Call>>,
 }

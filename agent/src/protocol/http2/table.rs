@@ -18,6 +18,7 @@ const KEPT: &[&str] = &[
     ":authority",
     ":method",
     ":path",
+    ":protocol",
     ":scheme",
     ":status",
     "content-type",

@@ -69,6 +69,7 @@ fn story(joined: bool, pieces: &[(Side, Vec<u8>)]) -> Vec<String> {
     let mut lines: Vec<String> = transcript.messages.iter().map(line).collect();
     lines.extend(more.iter().map(|(side, more)| match more {
         More::Trailer(response) => format!("{} end {}", response.correlation.unwrap_or_default(), outcome(response)).trim_end().to_owned(),
+        More::Content(stream) => format!("{} content", stream.unwrap_or_default()),
         More::Abort(abort) => {
             let late = abort.late.iter().map(|(limit, response)| format!(" or after {limit} {}", outcome(response)));
             format!(
