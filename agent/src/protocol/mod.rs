@@ -6,15 +6,18 @@
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
+pub mod fastcgi;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
+pub mod jrmp;
 pub mod redact;
 pub mod redis;
 pub(crate) mod search;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
+pub mod thrift;
 
 use attribute::Attribute;
 use context::Carried;
@@ -23,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &fastcgi::FastCgi, &thrift::Thrift, &jrmp::Jrmp];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
