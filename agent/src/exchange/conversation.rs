@@ -238,7 +238,15 @@ impl Conversation {
     }
 
     /// A message ended; `stream` says which, of several.
-    pub(super) fn end(&mut self, side: Side, stream: u64, last: Point, truncated: bool, out: &mut dyn FnMut(Progress)) {
+    pub(super) fn end(
+        &mut self,
+        side: Side,
+        stream: u64,
+        last: Point,
+        truncated: bool,
+        counters: &mut Counters,
+        out: &mut dyn FnMut(Progress),
+    ) {
         let reads = self.reads;
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if stream != 0 {
@@ -264,6 +272,12 @@ impl Conversation {
         exchange.over = last.at;
         exchange.truncated |= truncated;
         talk.done(exchange, reads, out);
+        if truncated && side == Side::Server && !talk.many && !talk.mutual && !talk.pending.is_empty() {
+            // Their answers may be among what was lost with the end of this one.
+            counters.unread += talk.pending.len() as u64;
+            talk.pending.drain(..).for_each(|exchange| out(Progress::Lost(exchange.id)));
+            talk.unproven = true;
+        }
     }
 
     /// Bytes of `side` could not be decoded. An answer to the only open request is still its answer, if an unknown one; otherwise the

@@ -202,7 +202,7 @@ impl Exchanges {
                 conversation.head(side, first, *head, content, &mut self.next, &mut self.counters, out);
             }
             Signal::More { first, more, .. } => conversation.more(first, *more, out),
-            Signal::End { side, stream, last, truncated, .. } => conversation.end(side, stream, last, truncated, out),
+            Signal::End { side, stream, last, truncated, .. } => conversation.end(side, stream, last, truncated, &mut self.counters, out),
             Signal::Unread { side, first, last, .. } => conversation.unread(side, first, last, &mut self.counters, out),
             Signal::Read(read) => conversation.read(read, out),
             Signal::Left { .. } => conversation.left(&mut self.counters, out),

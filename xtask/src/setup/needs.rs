@@ -141,6 +141,16 @@ const TRAFFIC: &[Need] = &[
     debian("python3-venv", &[Sign::Says(&["/usr/bin/python3", "-c", "import ensurepip"], "")], &["python3-venv"]),
     debian("node", &[Sign::Program("node")], &["nodejs"]),
     debian("gRPC for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/grpc/__init__.py")], &["python3-grpcio"]),
+    debian("ws (WebSockets for Node)", &[Sign::File("/usr/share/nodejs/ws/package.json")], &["node-ws"]),
+    debian("the compiler of Thrift", &[Sign::Program("thrift")], &["thrift-compiler"]),
+    debian("Thrift for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/thrift/__init__.py")], &["python3-thrift"]),
+    Need {
+        what: "php-fpm",
+        signs: &[Sign::Program("php-fpm8.2")],
+        source: Source::Service { package: "php8.2-fpm", unit: "php8.2-fpm.service" },
+    },
+    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
+    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
     debian("nghttp, h2load and nghttpd", &[Sign::Program("nghttpd")], &["nghttp2-client", "nghttp2-server"]),
     Need {
         what: "nghttpx",
@@ -165,8 +175,6 @@ const TRAFFIC: &[Need] = &[
 /// What the truth rig's programs are made with. What they need beyond this, the rig itself gets with fixed versions.
 const TRUTH: &[Need] = &[
     debian("npm", &[Sign::Program("npm")], &["npm"]),
-    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
-    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
     debian("libuv", &[Sign::File("/usr/include/uv.h")], &["libuv1-dev"]),
     Need { what: "unicorn", signs: &[Sign::Program("unicorn")], source: Source::Service { package: "unicorn", unit: "unicorn.service" } },
 ];
