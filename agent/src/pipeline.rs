@@ -173,6 +173,7 @@ impl Pipeline {
             ("flow.invalid", flow.invalid),
             ("flow.unseen", flow.unseen),
             ("exchange.response_without_request", exchanges.response_without_request),
+            ("exchange.idle", exchanges.idle),
             ("exchange.left", exchanges.left),
             ("exchange.unproven", exchanges.unproven),
             ("exchange.unread", exchanges.unread),

@@ -6,12 +6,27 @@ use super::{Causality, MAX_HOLD, MEMORY, PEER_WAIT};
 use crate::capture::event::{Nanos, Sender, SocketId, Thread};
 use crate::exchange::{Begun, Exchange, ExchangeId};
 use crate::flow::stream::Point;
-use crate::protocol::Kind;
 
 impl Causality {
     /// A request was seen.
     pub(super) fn begin(&mut self, begun: Begun) {
-        let Begun { id, socket, client, asked, opener, shared, correlation, kind, content, carried, exports, port, client_address } = begun;
+        let Begun {
+            id,
+            socket,
+            client,
+            pushed,
+            asked,
+            opener,
+            shared,
+            correlation,
+            kind,
+            content,
+            carried,
+            exports,
+            port,
+            client_address,
+            message,
+        } = begun;
         let caller = asked.sender.or(opener).filter(|_| client);
         if let Some(caller) = caller.filter(|_| exports) {
             self.processes.at(caller.thread.pid).sdk = true;
@@ -24,7 +39,8 @@ impl Causality {
             key: WireKey::from(asked),
             socket,
             content,
-            database: kind == Kind::Database,
+            kind,
+            pushed,
             port,
             asked: asked.into(),
             header,
@@ -35,6 +51,7 @@ impl Causality {
             sent: caller.map_or(Forward::Nothing, |caller| self.forward(&caller, asked.at)).doubted(shared),
             shared,
             correlation,
+            message,
             connected: opener.map(|opener| self.forward(&opener, asked.at)),
             backward: None,
             read: None,
@@ -51,12 +68,13 @@ impl Causality {
             waiters: Vec::new(),
             exchange: None,
         };
-        if node.header.is_none() {
+        if node.header.is_none() && !pushed {
             self.meetings.begin(id, asked.at, client_address);
         }
         let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);
         self.graph.add(id, node);
         self.note_request(id);
+        self.note_message(id);
         if client {
             self.note_tunnel(id, thread, content, socket, was_at);
         } else {
@@ -100,12 +118,15 @@ impl Causality {
             node.thread = read.map(|(_, thread)| thread).or_else(|| answer.and_then(|answer| answer.sender).map(|sender| sender.thread));
         }
         let thread = node.thread;
-        node.exchange = Some(exchange);
         let mut waiters = std::mem::take(&mut node.waiters);
         self.retry.append(&mut waiters);
         self.retry.push(id);
         self.holds_due.push_back((over.saturating_add(MAX_HOLD), id));
         self.note_answer(id);
+        self.note_messages(id, &exchange);
+        if let Some(node) = self.graph.get_mut(id) {
+            node.exchange = Some(exchange);
+        }
         if !client {
             self.tunnels.ended(id, content);
             self.served(id, socket, port, asked, over, read, thread, answer.as_ref());

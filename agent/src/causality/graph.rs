@@ -8,6 +8,7 @@ use super::policy::Header;
 use crate::capture::event::{LastRead, Nanos, SocketId, Thread};
 use crate::exchange::{Exchange, ExchangeId};
 use crate::flow::stream::{Point, seq_distance};
+use crate::protocol::Kind;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -96,8 +97,9 @@ pub(super) struct Node {
     pub(super) content: u64,
     pub(super) port: u16,
     pub(super) client: bool,
-    /// It is a conversation with a database.
-    pub(super) database: bool,
+    pub(super) kind: Kind,
+    /// The server asked: it handed out a message by itself.
+    pub(super) pushed: bool,
     pub(super) done: bool,
     pub(super) waited: Waited,
     /// Its header is not believed, and counted as such.
@@ -117,6 +119,8 @@ pub(super) struct Node {
     pub(super) shared: bool,
     /// Its number on its connection, where several are open at once.
     pub(super) correlation: Option<u64>,
+    /// Identity of the only message that is in it.
+    pub(super) message: Option<u64>,
     /// For the first call of a connection: what the caller was at when it connected.
     pub(super) connected: Option<Forward>,
     pub(super) read: Option<(Nanos, Thread)>,

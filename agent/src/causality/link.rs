@@ -27,6 +27,8 @@ pub enum Evidence {
     Activation,
     /// The process hands bytes on, and had one unfinished request of exactly this content.
     Tunnel,
+    /// The broker was given this message by it: its identity says so.
+    Message,
     /// None.
     None(Reason),
 }
@@ -67,6 +69,10 @@ pub enum Cross {
     Conflict,
     /// The call was made for this request, and carries the context of another trace.
     Met,
+    /// A message that it got names it.
+    Header,
+    /// The broker was given a message that it got by it: the message's identity says so.
+    Message,
 }
 
 /// A span link: another trace that a span has to do with.
@@ -109,6 +115,7 @@ impl Evidence {
             Self::Goroutine => "goroutine".into(),
             Self::Activation => "activation".into(),
             Self::Tunnel => "tunnel".into(),
+            Self::Message => "message".into(),
             Self::None(_) => "none".into(),
         }
     }
@@ -151,6 +158,8 @@ impl Cross {
             Self::Untrusted => "untrusted",
             Self::Conflict => "conflict",
             Self::Met => "met",
+            Self::Header => "header",
+            Self::Message => "message",
         }
     }
 }
@@ -217,7 +226,7 @@ mod tests {
     /// With a new word, the match below does not compile until the word is in the list.
     #[test]
     fn every_word_of_the_vocabulary_is_documented_and_no_other() {
-        use Evidence::{Activation, Connect, Goroutine, Header, Loop, Rendezvous, Task, Thread, Tunnel, Wire};
+        use Evidence::{Activation, Connect, Goroutine, Header, Loop, Message, Rendezvous, Task, Thread, Tunnel, Wire};
         use Reason::{Audit, Concurrent, Conflict, Gap, Handoff, NoAdapter, Root, Sdk, Timeout, TraceOnly, Untrusted};
         let all = [
             Header(Format::TraceContext),
@@ -230,11 +239,12 @@ mod tests {
             Goroutine,
             Activation,
             Tunnel,
+            Message,
             Evidence::None(Reason::Root),
         ];
         let evidence = all.map(|evidence| match evidence {
             Header(_) => "header:FORMAT".to_owned(),
-            Wire | Rendezvous | Connect | Thread | Loop | Task | Goroutine | Activation | Tunnel | Evidence::None(_) => {
+            Wire | Rendezvous | Connect | Thread | Loop | Task | Goroutine | Activation | Tunnel | Message | Evidence::None(_) => {
                 evidence.name().into_owned()
             }
         });
@@ -244,8 +254,8 @@ mod tests {
                 Root | Concurrent | Handoff | Gap | NoAdapter | Audit | Conflict | Timeout | Untrusted | TraceOnly | Sdk => reason.name(),
             });
         assert_eq!(documented("## `wirespan.link.reason`"), reasons);
-        let crosses = [Cross::Untrusted, Cross::Conflict, Cross::Met].map(|cross| match cross {
-            Cross::Untrusted | Cross::Conflict | Cross::Met => cross.name(),
+        let crosses = [Cross::Untrusted, Cross::Conflict, Cross::Met, Cross::Header, Cross::Message].map(|cross| match cross {
+            Cross::Untrusted | Cross::Conflict | Cross::Met | Cross::Header | Cross::Message => cross.name(),
         });
         assert_eq!(documented("## Span links"), crosses);
         assert_eq!(documented("## Formats"), Format::ALL.map(Format::name));

@@ -16,6 +16,7 @@ pub mod link;
 pub mod manner;
 mod marks;
 pub mod meeting;
+mod messages;
 mod nodes;
 pub mod notes;
 pub mod policy;
@@ -27,13 +28,15 @@ mod units;
 
 use crate::capture::event::{Closed, Nanos, Opened, SocketId, Thread};
 use crate::exchange::{Exchange, ExchangeId, Progress};
+use crate::protocol::Kind;
 use crate::protocol::context::Carried;
 use class::Habit;
-use graph::{Graph, Waited};
+use graph::{Graph, Node, Waited};
 use grounds::{Explainer, Grounds};
 use link::{Evidence, Link, Reason};
 use manner::Manner;
 use meeting::{Answer, Meeting, Meetings};
+use messages::Messages;
 use notes::{Noted, Notes};
 use policy::{Header, Policy, Sdk};
 use processes::Processes;
@@ -119,6 +122,7 @@ pub struct Causality {
     counters: Counters,
     graph: Graph,
     processes: Processes,
+    messages: Messages,
     peers_due: VecDeque<(Nanos, ExchangeId)>,
     holds_due: VecDeque<(Nanos, ExchangeId)>,
     told: VecDeque<(Nanos, ExchangeId)>,
@@ -149,6 +153,7 @@ impl Causality {
             memory: if threads { MEMORY } else { PEER_WAIT },
             graph: Graph::default(),
             processes: Processes::default(),
+            messages: Messages::default(),
             peers_due: VecDeque::new(),
             holds_due: VecDeque::new(),
             told: VecDeque::new(),
@@ -259,6 +264,7 @@ impl Causality {
         }
         self.end_rounds(now);
         self.notes.tick(now);
+        self.messages.tick(now, &mut self.retry);
         while self.peers_due.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, id)) = self.peers_due.pop_front().filter(|(_, id)| self.graph.is_open(*id)) {
                 self.waited(id, Waited::ForPeer);
@@ -297,6 +303,7 @@ impl Causality {
             self.note_missing(id);
         }
         self.end_rounds(Nanos::MAX);
+        self.messages.tick(Nanos::MAX, &mut self.retry);
         self.settle(out);
         while let Some((_, id)) = self.holds_due.pop_front() {
             self.waited(id, Waited::Enough);
@@ -326,7 +333,11 @@ impl Causality {
         if node.link.is_some() {
             return;
         }
-        let link = if node.client { self.link_call(id) } else { self.link_request(id) };
+        let link = match node {
+            Node { pushed: true, .. } => self.link_pushed(id),
+            Node { client: true, .. } => self.link_call(id),
+            _ => self.link_request(id),
+        };
         if link.is_some() {
             self.explain_link(id);
         }
@@ -334,6 +345,9 @@ impl Causality {
             link.conflict = node.header.iter().flat_map(|header| &header.others).map(|other| other.format).collect();
             if node.meeting == Meeting::Told {
                 self.meetings.placed(node.key, &link);
+            }
+            if node.kind == Kind::Publish {
+                self.messages.placed(id, node.asked.at, &link);
             }
             node.link = Some(link);
             self.tunnels.forget(id);
@@ -354,13 +368,18 @@ impl Causality {
 
     /// Tells an exchange that is over and has its link.
     fn try_tell(&mut self, id: ExchangeId, out: &mut dyn FnMut(Verdict)) {
+        if self.graph.get(id).is_none_or(|node| node.exchange.is_none() || node.link.is_none()) {
+            return;
+        }
+        let Some(givers) = self.givers(id) else { return };
         let Some(node) = self.graph.get(id) else { return };
-        let (true, Some(link)) = (node.exchange.is_some(), &node.link) else { return };
+        let Some(link) = &node.link else { return };
         let peer = node.peer.and_then(|peer| self.graph.get(peer));
         if node.client && node.waited == Waited::Briefly && peer.is_some_and(|server| !server.done) {
             return;
         }
-        let merged = !node.client && peer.is_some() && node.database;
+        // Each message is told once: by its consumer, not by the broker.
+        let merged = if node.pushed { node.client } else { !node.client && peer.is_some() && node.kind != Kind::Service };
         let pid = node.thread.or(node.read.map(|(_, thread)| thread)).map(|thread| thread.pid);
         let peer = peer.map(|peer| Peer {
             pid: peer.thread.map(|thread| thread.pid),
@@ -371,6 +390,7 @@ impl Causality {
             over: peer.done.then_some(peer.over),
         });
         let (mut link, over) = (link.clone(), node.over);
+        link.links.extend(givers);
         let orphan = node.client && link.evidence == Evidence::None(Reason::Root);
         if let Some(caller) = node.thread.filter(|thread| orphan && self.is_busy(*thread, node.asked.at)) {
             // In such a runtime it was no hand-over that one could have followed.

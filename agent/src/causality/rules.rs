@@ -10,6 +10,7 @@ use super::manner::Manner;
 use super::meeting::Meeting;
 use crate::capture::event::{Nanos, Opened, Thread};
 use crate::exchange::ExchangeId;
+use crate::protocol::Kind;
 
 /// What the rules say of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl Causality {
 
     /// The exchange whose span tells of a request: that of the client's end, for a request to a database of which both are seen.
     fn told_by(&self, request: ExchangeId) -> ExchangeId {
-        self.graph.get(request).filter(|node| node.database).and_then(|node| node.peer).unwrap_or(request)
+        self.graph.get(request).filter(|node| node.kind != Kind::Service && !node.pushed).and_then(|node| node.peer).unwrap_or(request)
     }
 
     /// What the rules of its process say of a call.

@@ -25,7 +25,8 @@ const OWN_ATTRIBUTES: usize = 12;
 #[must_use]
 pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<String>, clock: impl Fn(Nanos) -> u64) -> Span {
     let Linked { mut exchange, link, peer: other, .. } = linked;
-    let side = if exchange.client { On::Client } else { On::Server };
+    let is_client = exchange.client != exchange.pushed;
+    let side = if is_client { On::Client } else { On::Server };
     let mut asked = std::mem::take(&mut exchange.request.attributes);
     let mut response = exchange.response.take();
     let answered = response.as_mut().map(|response| std::mem::take(&mut response.attributes)).unwrap_or_default();
@@ -36,7 +37,7 @@ pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<Strin
     let failure = exchange.unanswered.and_then(unanswered_name).map(Cow::Borrowed);
     let failure = failure.or_else(|| {
         let response = response.as_ref()?;
-        if exchange.client { response.client_error.clone() } else { response.server_error.clone() }
+        if is_client { response.client_error.clone() } else { response.server_error.clone() }
     });
     let ours = |attribute: &Attribute| attribute.on == On::Both || attribute.on == side;
     let count = asked.iter().chain(&answered).filter(|attribute| ours(attribute)).count();
@@ -59,8 +60,18 @@ pub fn exchange_span(linked: Linked, resource: Arc<Resource>, peer: Option<Strin
     }
     let start = clock(exchange.asked.at);
     let end = start + exchange.over.saturating_sub(exchange.asked.at);
-    let kind = if exchange.client { SpanKind::Client } else { SpanKind::Server };
+    let kind = kind_of(&exchange);
     finish(Draft { resource, kind, name: exchange.request.name, start, end, attributes, failure }, link)
+}
+
+/// The span's kind: at a broker, messages are requests like others.
+fn kind_of(exchange: &Exchange) -> SpanKind {
+    match (exchange.request.kind, exchange.client) {
+        (Kind::Publish, true) => SpanKind::Producer,
+        (Kind::Consume, client) if client != exchange.pushed => SpanKind::Consumer,
+        (_, true) => SpanKind::Client,
+        (_, false) => SpanKind::Server,
+    }
 }
 
 /// Adds what may be recorded of a request's baggage to its attributes.
@@ -139,7 +150,7 @@ fn finish(draft: Draft, link: Link) -> Span {
 /// Addresses and ports that the protocol did not name.
 fn addresses(attributes: &mut Vec<Attribute>, exchange: &Exchange) {
     let opened = &exchange.opened;
-    let server = if exchange.client { opened.remote } else { opened.local };
+    let server = if exchange.client == exchange.pushed { opened.local } else { opened.remote };
     if !attributes.iter().any(|attribute| attribute.key == semconv::SERVER_ADDRESS) {
         endpoint(attributes, semconv::SERVER_ADDRESS, semconv::SERVER_PORT, server);
     }
@@ -162,7 +173,7 @@ fn times(attributes: &mut Vec<Attribute>, exchange: &Exchange, other: Option<&Pe
     };
     if exchange.client {
         if let Some(server) = other {
-            if exchange.request.kind == Kind::Database {
+            if exchange.request.kind != Kind::Service {
                 time(semconv::WIRESPAN_QUEUE_NS, Some(server.asked), server.read);
                 time(semconv::WIRESPAN_APP_NS, server.read, server.answered);
             }

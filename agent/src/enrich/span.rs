@@ -11,6 +11,10 @@ pub enum SpanKind {
     Server = 2,
     /// Made a request.
     Client = 3,
+    /// Gave messages to a broker.
+    Producer = 4,
+    /// Got messages from a broker.
+    Consumer = 5,
 }
 
 /// OTLP status.

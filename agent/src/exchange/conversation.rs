@@ -23,8 +23,10 @@ struct Talk {
     /// Bytes were lost among several open messages: pending exchanges that are marked as truncated may have ended there.
     doubtful: bool,
     pending: VecDeque<Box<Exchange>>,
-    /// The exchange whose response is arriving.
-    answering: Option<ExchangeId>,
+    /// By side, the exchange whose response is arriving.
+    answering: [Option<ExchangeId>; 2],
+    /// Either side asks: exchanges do not end in the order of their bytes.
+    mutual: bool,
     /// Calls that are over and wait to be read.
     unread: VecDeque<Box<Exchange>>,
     /// Exchanges that wait for the proof of their pairing.
@@ -58,7 +60,8 @@ impl Conversation {
             many: false,
             doubtful: false,
             pending: VecDeque::new(),
-            answering: None,
+            answering: [None; 2],
+            mutual: false,
             unread: VecDeque::new(),
             held: Vec::new(),
         }));
@@ -68,8 +71,10 @@ impl Conversation {
         self.talk.as_ref().is_some_and(|talk| !talk.unread.is_empty() || !talk.held.is_empty() || talk.doubtful)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what is known of a message, and whom to tell")]
     pub(super) fn head(
         &mut self,
+        side: Side,
         first: Point,
         head: Head,
         content: u64,
@@ -78,8 +83,8 @@ impl Conversation {
         out: &mut dyn FnMut(Progress),
     ) {
         match head {
-            Head::Request(request) => self.request(first, request, content, next, counters, out),
-            Head::Response(response) => self.response(first, response, counters, out),
+            Head::Request(request) => self.request(side, first, request, content, next, counters, out),
+            Head::Response(response) => self.response(side, first, response, counters, out),
         }
     }
 
@@ -90,8 +95,10 @@ impl Conversation {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what is known of a request, and whom to tell")]
     fn request(
         &mut self,
+        side: Side,
         asked: Point,
         request: Request,
         content: u64,
@@ -105,6 +112,9 @@ impl Conversation {
             counters.too_many += 1;
             return;
         }
+        let pushed = side == Side::Server;
+        talk.mutual |= pushed;
+        talk.answering[side as usize] = None;
         if request.correlation.is_some() {
             // Such a pairing needs no proof.
             talk.many = true;
@@ -115,21 +125,39 @@ impl Conversation {
         }
         *next += 1;
         let id = ExchangeId(*next);
-        let first = std::mem::take(&mut talk.first) && socket.fresh;
-        let caller = if first && talk.client { socket.opener } else { None };
-        let connect = self.established.filter(|_| first && talk.client).map(|at| at.saturating_sub(socket.at));
-        let (client, port, shared) = (talk.client, socket.local.port(), talk.many && !talk.pending.is_empty());
+        let client = talk.client != pushed;
+        let first = !pushed && std::mem::take(&mut talk.first) && socket.fresh;
+        let caller = if first && client { socket.opener } else { None };
+        let connect = self.established.filter(|_| first && client).map(|at| at.saturating_sub(socket.at));
+        let port = if pushed && !client { socket.remote.port() } else { socket.local.port() };
+        let shared = talk.many && !talk.pending.is_empty();
+        let message = if let [message] = &*request.messages { message.id } else { None };
         let client_address = if client { socket.local.ip() } else { socket.remote.ip() };
         let Request { kind, ref carried, exports, correlation, .. } = request;
         let (opened, socket, carried) = (Arc::clone(socket), socket.socket, carried.clone());
-        let begun =
-            Begun { id, socket, client, asked, opener: caller, shared, correlation, kind, content, carried, exports, port, client_address };
-        out(Progress::Begun(begun));
+        out(Progress::Begun(Begun {
+            id,
+            socket,
+            client,
+            pushed,
+            asked,
+            opener: caller,
+            shared,
+            correlation,
+            kind,
+            content,
+            carried,
+            exports,
+            port,
+            client_address,
+            message,
+        }));
         let answered = request.answered;
         let exchange = Box::new(Exchange {
             id,
             opened,
-            client: talk.client,
+            client,
+            pushed,
             protocol: talk.protocol,
             request,
             response: None,
@@ -145,17 +173,21 @@ impl Conversation {
         if answered {
             talk.pending.push_back(exchange);
         } else {
-            talk.done(exchange, false, out);
+            talk.done(exchange, self.reads && pushed, out);
         }
     }
 
-    fn response(&mut self, point: Point, response: Response, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
+    fn response(&mut self, side: Side, point: Point, response: Response, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         let Some(talk) = self.talk.as_deref_mut() else { return };
-        talk.answering = None;
-        let found = match response.correlation {
-            Some(wanted) => talk.pending.iter_mut().find(|exchange| exchange.request.correlation == Some(wanted)),
-            None => talk.pending.iter_mut().find(|exchange| exchange.answered.is_none()),
-        };
+        talk.answering[side as usize] = None;
+        let pushed = side == Side::Client;
+        let found = talk.pending.iter_mut().find(|exchange| {
+            exchange.pushed == pushed
+                && match response.correlation {
+                    Some(_) => exchange.request.correlation == response.correlation,
+                    None => exchange.answered.is_none(),
+                }
+        });
         let Some(exchange) = found else {
             counters.response_without_request += 1;
             if talk.unproven {
@@ -167,16 +199,17 @@ impl Conversation {
         if response.interim {
             return;
         }
+        counters.idle += u64::from(response.idle);
         exchange.answered = Some(point);
         exchange.response = Some(response);
-        talk.answering = Some(exchange.id);
+        talk.answering[side as usize] = Some(exchange.id);
         out(Progress::Answered { id: exchange.id, first: point });
     }
 
     /// What the end of a response adds to it.
     fn trailer(&mut self, more: Response) {
         let Some(talk) = self.talk.as_deref_mut() else { return };
-        if let Some(exchange) = talk.of_stream(more.correlation).and_then(|index| talk.pending.get_mut(index)) {
+        if let Some(exchange) = talk.of_stream(more.correlation, false).and_then(|index| talk.pending.get_mut(index)) {
             add(&mut exchange.response, more);
         }
     }
@@ -185,7 +218,9 @@ impl Conversation {
     fn abort(&mut self, point: Point, abort: Abort, out: &mut dyn FnMut(Progress)) {
         let reads = self.reads;
         let Some(talk) = self.talk.as_deref_mut() else { return };
-        let Some(mut exchange) = talk.of_stream(abort.outcome.correlation).and_then(|index| talk.pending.remove(index)) else { return };
+        let Some(mut exchange) = talk.of_stream(abort.outcome.correlation, false).and_then(|index| talk.pending.remove(index)) else {
+            return;
+        };
         let took = point.at.saturating_sub(exchange.asked.at);
         let late = abort.late.filter(|(limit, _)| took >= *limit);
         add(&mut exchange.response, late.map_or(abort.outcome, |(_, outcome)| outcome));
@@ -199,20 +234,20 @@ impl Conversation {
         let reads = self.reads;
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if stream != 0 {
-            let ended = talk.of_stream(Some(stream)).filter(|_| side == Side::Server);
-            let Some(mut exchange) = ended.and_then(|index| talk.pending.remove(index)) else { return };
+            let answered = talk.of_stream(Some(stream), side == Side::Client);
+            let Some(mut exchange) = answered.and_then(|index| talk.pending.remove(index)) else { return };
             exchange.ended = Some(last);
             exchange.over = last.at;
             talk.done(exchange, reads, out);
             return;
         }
-        if side == Side::Client {
-            if let Some(exchange) = talk.pending.back_mut().filter(|_| truncated) {
+        let Some(id) = talk.answering[side as usize].take() else {
+            let pushed = side == Side::Server;
+            if truncated && let Some(exchange) = talk.pending.iter_mut().rev().find(|exchange| exchange.pushed == pushed) {
                 exchange.truncated = true;
             }
             return;
-        }
-        let Some(id) = talk.answering.take() else { return };
+        };
         let Some(index) = talk.pending.iter().position(|exchange| exchange.id == id) else { return };
         let Some(mut exchange) = talk.pending.remove(index) else { return };
         exchange.ended = Some(last);
@@ -226,7 +261,7 @@ impl Conversation {
     pub(super) fn unread(&mut self, side: Side, first: Point, last: Point, counters: &mut Counters, out: &mut dyn FnMut(Progress)) {
         let reads = self.reads;
         let Some(talk) = self.talk.as_deref_mut() else { return };
-        if talk.many {
+        if talk.many || talk.mutual {
             talk.lost(last);
         } else if side == Side::Client {
             talk.unproven = true;
@@ -247,16 +282,16 @@ impl Conversation {
 
     pub(super) fn read(&mut self, read: Read, out: &mut dyn FnMut(Progress)) {
         let Some(talk) = self.talk.as_deref_mut() else { return };
-        let client = talk.client;
         let covers = |exchange: &Exchange| {
-            let wanted = if client { exchange.answered } else { Some(exchange.asked) };
+            let wanted = if exchange.client { exchange.answered } else { Some(exchange.asked) };
             exchange.read.is_none() && wanted.is_some_and(|point| seq_distance(read.upto, point.seq) > 0)
         };
         // Only the oldest can be covered: both queues are in the order of the bytes, unless several messages are open at once.
+        let ordered = !talk.many && !talk.mutual;
         for exchange in talk.pending.iter_mut().skip_while(|exchange| exchange.read.is_some()) {
             if covers(exchange) {
                 exchange.read = Some(read);
-            } else if !talk.many {
+            } else if ordered {
                 break;
             }
         }
@@ -272,7 +307,7 @@ impl Conversation {
                     exchange.read = Some(read);
                     out(Progress::Done(exchange));
                 }
-            } else if talk.many {
+            } else if !ordered {
                 index += 1;
             } else {
                 break;
@@ -348,9 +383,9 @@ fn add(response: &mut Option<Response>, mut more: Response) {
 }
 
 impl Talk {
-    /// Where the exchange with this correlation is.
-    fn of_stream(&self, correlation: Option<u64>) -> Option<usize> {
-        self.pending.iter().position(|exchange| exchange.request.correlation == correlation)
+    /// Where the exchange with this correlation is, among those that the server asked for, or the client.
+    fn of_stream(&self, correlation: Option<u64>, pushed: bool) -> Option<usize> {
+        self.pending.iter().position(|exchange| exchange.request.correlation == correlation && exchange.pushed == pushed)
     }
 
     /// Bytes up to `last` were lost among several open messages. The ends of any of them may have been among these; the newest response
@@ -389,11 +424,14 @@ impl Talk {
         self.doubtful = self.pending.iter().any(|exchange| exchange.truncated);
     }
 
-    /// An exchange is over; with `reads`, a call waits until its answer was read.
+    /// An exchange is over; with `reads`, it waits until the answer to a call was read, or what was pushed without one.
     fn done(&mut self, exchange: Box<Exchange>, reads: bool, out: &mut dyn FnMut(Progress)) {
-        if self.unproven {
+        let awaited = if exchange.client { exchange.answered.is_some() } else { exchange.pushed && !exchange.request.answered };
+        if exchange.response.as_ref().is_some_and(|response| response.idle) {
+            out(Progress::Lost(exchange.id));
+        } else if self.unproven && exchange.request.answered {
             self.held.push(exchange);
-        } else if reads && self.client && exchange.read.is_none() && exchange.answered.is_some() {
+        } else if reads && awaited && exchange.read.is_none() {
             self.unread.push_back(exchange);
         } else {
             out(Progress::Done(exchange));

@@ -47,8 +47,10 @@ pub struct Exchange {
     pub id: ExchangeId,
     /// The connection's socket at this end.
     pub opened: Arc<Opened>,
-    /// Whether this end is the client's.
+    /// Whether this end asked: the client's, unless the exchange was `pushed`.
     pub client: bool,
+    /// The server asked: it sent something by itself.
+    pub pushed: bool,
     /// The protocol's name.
     pub protocol: &'static str,
     /// The request.
@@ -61,7 +63,7 @@ pub struct Exchange {
     pub answered: Option<Point>,
     /// Last byte of the response.
     pub ended: Option<Point>,
-    /// At the client's end, who read the response's first byte and when; at the server's, the request's.
+    /// At the end that asked, who read the response's first byte and when; at the other one, the request's.
     pub read: Option<Read>,
     /// How long the connection took, if it was opened for this exchange (client).
     pub connect: Option<Nanos>,
@@ -75,13 +77,16 @@ pub struct Exchange {
 
 /// A request that was seen.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Begun {
     /// Its exchange.
     pub id: ExchangeId,
     /// The socket.
     pub socket: SocketId,
-    /// Whether this end is the client's.
+    /// Whether this end asked: the client's, unless the exchange was `pushed`.
     pub client: bool,
+    /// The server asked: it sent something by itself.
+    pub pushed: bool,
     /// First byte of the request.
     pub asked: Point,
     /// Who opened the connection, if this is its first request.
@@ -98,10 +103,12 @@ pub struct Begun {
     pub carried: Option<Arc<Carried>>,
     /// Whether the request exports spans of the client.
     pub exports: bool,
-    /// This end's port.
+    /// This end's port; of what was pushed, the server's.
     pub port: u16,
-    /// Address of the client, as this end sees it.
+    /// Address of the end that asked, as this end sees it.
     pub client_address: IpAddr,
+    /// Identity of the only message that is in it.
+    pub message: Option<u64>,
 }
 
 /// What this stage says.
@@ -142,6 +149,8 @@ pub struct Counters {
     pub unread: u64,
     /// Requests beyond the bound of one connection.
     pub too_many: u64,
+    /// Exchanges in which nothing came to pass: polls that found nothing, heartbeats.
+    pub idle: u64,
 }
 
 /// The conversations of all sockets.
@@ -187,7 +196,9 @@ impl Exchanges {
         match signal {
             Signal::Established { at, .. } => conversation.established(at),
             Signal::Recognised { protocol, client, joined, .. } => conversation.recognised(protocol, client, joined),
-            Signal::Head { first, head, content, .. } => conversation.head(first, *head, content, &mut self.next, &mut self.counters, out),
+            Signal::Head { side, first, head, content, .. } => {
+                conversation.head(side, first, *head, content, &mut self.next, &mut self.counters, out);
+            }
             Signal::More { first, more, .. } => conversation.more(first, *more, out),
             Signal::End { side, stream, last, truncated, .. } => conversation.end(side, stream, last, truncated, out),
             Signal::Unread { side, first, last, .. } => conversation.unread(side, first, last, &mut self.counters, out),

@@ -100,7 +100,7 @@ fn indented(span: &Span, style: &Style, depth: usize) -> String {
         None | Some("root") => "●",
         Some(_) => "○",
     };
-    let arrow = if span.kind == SpanKind::Client { "→" } else { "←" };
+    let arrow = if matches!(span.kind, SpanKind::Client | SpanKind::Producer) { "→" } else { "←" };
     let who = printable(&format!("{} {arrow} {}", span.resource.service(), peer(span))).into_owned();
     let (status, status_colour) = status(span);
     let took = span.end.saturating_sub(span.start);
@@ -173,7 +173,7 @@ fn peer(span: &Span) -> Cow<'_, str> {
         return name.into();
     }
     let pairs: &[(&str, Option<&str>)] = match span.kind {
-        SpanKind::Client => {
+        SpanKind::Client | SpanKind::Producer | SpanKind::Consumer => {
             &[(semconv::SERVER_ADDRESS, Some(semconv::SERVER_PORT)), (semconv::NETWORK_PEER_ADDRESS, Some(semconv::NETWORK_PEER_PORT))]
         }
         SpanKind::Server => &[(semconv::CLIENT_ADDRESS, None), (semconv::NETWORK_PEER_ADDRESS, None)],

@@ -191,7 +191,8 @@ impl Builder {
             Verdict::Linked(mut linked) => {
                 let behind = self.explained.is_some().then(|| Behind::Exchange(Facts::of(&linked)));
                 build::record_baggage(&mut linked.exchange.request, &self.baggage);
-                let (opened, client, pid) = (Arc::clone(&linked.exchange.opened), linked.exchange.client, linked.pid);
+                let (opened, pid) = (Arc::clone(&linked.exchange.opened), linked.pid);
+                let client = linked.exchange.client != linked.exchange.pushed;
                 let evidence = linked.link.evidence;
                 let resource = self.resource(pid, opened.local, client);
                 let peer = linked.peer.map(|peer| self.resource(peer.pid, opened.remote, !client).service().to_owned());

@@ -93,7 +93,12 @@ impl Stories {
             for (depth, explained) in spans {
                 let indent = 2 * depth.min(MAX_DEPTH);
                 let Span { kind, resource, span_id, start: from, end, .. } = &explained.span;
-                let kind = if *kind == SpanKind::Client { "client" } else { "server" };
+                let kind = match kind {
+                    SpanKind::Client => "client",
+                    SpanKind::Server => "server",
+                    SpanKind::Producer => "producer",
+                    SpanKind::Consumer => "consumer",
+                };
                 let service = plain(resource.service());
                 let took = milliseconds((end - from).cast_signed());
                 let head = format!("{kind} {service}  {}  {took}  span {}", title(&explained.span), hex(span_id));

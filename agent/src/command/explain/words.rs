@@ -19,6 +19,7 @@ pub(super) fn evidence(evidence: Evidence) -> String {
             "one callback of its event loop read the request and sent the call, or read its answer and sent the response".to_owned()
         }
         Evidence::Tunnel => "its process hands bytes on, and had one unfinished request with exactly these".to_owned(),
+        Evidence::Message => "the broker was given this message by it".to_owned(),
         Evidence::None(why) => reason(why).to_owned(),
     }
 }
