@@ -50,6 +50,7 @@ pub const DB_SYSTEM_NAME: &str = "db.system.name";
 pub const DB_NAMESPACE: &str = "db.namespace";
 pub const DB_OPERATION_NAME: &str = "db.operation.name";
 pub const DB_OPERATION_BATCH_SIZE: &str = "db.operation.batch.size";
+pub const DB_QUERY_SUMMARY: &str = "db.query.summary";
 pub const DB_QUERY_TEXT: &str = "db.query.text";
 pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 pub const DB_STORED_PROCEDURE_NAME: &str = "db.stored_procedure.name";

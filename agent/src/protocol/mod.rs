@@ -9,8 +9,10 @@ pub mod context;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
+pub mod postgresql;
 pub mod redact;
 pub mod redis;
+pub(crate) mod sql;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
@@ -22,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &postgresql::PostgreSql];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,7 +123,7 @@ pub struct Take {
     pub head: Option<Box<Head>>,
     /// Of these bytes, those that say what the message is, all of which were there; zero if that is all of them.
     pub head_len: u64,
-    /// What these bytes add to what was said, if the message is one of several.
+    /// What these bytes add to what was said in the head: of one of several messages, or of the one that answers the oldest request.
     pub more: Option<Box<More>>,
     /// The message ends with the last of these bytes.
     pub end: bool,
