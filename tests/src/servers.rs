@@ -72,6 +72,12 @@ pub fn redis(rig: &Rig, args: &[&str]) -> Server {
     Server { port, program: rig.serve("redis-server", &all, port) }
 }
 
+/// memcached, which leaves root's rights behind.
+pub fn memcached(rig: &Rig) -> Server {
+    let port = free_port();
+    Server { port, program: rig.serve("memcached", &["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()], port) }
+}
+
 /// A program of `tests/programs`, which gets its port as its first argument.
 pub fn script(rig: &Rig, interpreter: &str, name: &str, args: &[&str]) -> Server {
     let port = free_port();
