@@ -12,6 +12,8 @@ pub mod http2;
 pub mod memcached;
 pub mod redact;
 pub mod redis;
+#[allow(dead_code, reason = "for the decoders of databases that speak SQL")]
+pub(crate) mod sql;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
