@@ -2,7 +2,7 @@
 use wirespan_tests::agent::Run;
 use wirespan_tests::rig::Rig;
 use wirespan_tests::servers::{self, PYTHON};
-use wirespan_tests::span::Span;
+use wirespan_tests::span::{Kind, Span};
 
 /// What the client's spans say, in order of time: name, text, error, and whether it was a hit.
 fn told(how: &str) -> (Vec<String>, Run) {
@@ -16,7 +16,7 @@ fn told(how: &str) -> (Vec<String>, Run) {
     let lines = spans
         .iter()
         .map(|span| {
-            assert_eq!((span.text("db.system.name"), span.service()), ("memcached", "caching"));
+            assert_eq!((span.text("db.system.name"), span.kind), ("memcached", Kind::Client));
             let hit = span.attributes.get("wirespan.cache.hit").and_then(serde_json::Value::as_bool);
             let hit = hit.map_or("", |hit| if hit { "hit" } else { "miss" });
             let size = span.number("db.operation.batch.size").map(|size| size.to_string()).unwrap_or_default();

@@ -36,6 +36,11 @@ impl Queue {
         self.known.push_back(waiting);
     }
 
+    /// Whether none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.unknown == 0
+    }
+
     /// The oldest, if it is known.
     pub(super) fn front(&self) -> Option<Waiting> {
         self.known.front().copied().filter(|_| self.unknown == 0)

@@ -174,13 +174,11 @@ impl Session {
     fn packet(&mut self, packet: &binary::Packet) -> Part {
         let error = binary::error(packet.status);
         if packet.quiet {
-            return match self.waiting.front() {
-                Some(front) if front.batch => {
-                    self.answer.get_or_insert_default().fail(error);
-                    Part::Inner(packet.command.is_read() && packet.status == 0)
-                }
-                _ => Part::Stray,
-            };
+            if !self.batch_is_next() {
+                return Part::Stray;
+            }
+            self.answer.get_or_insert_default().fail(error);
+            return Part::Inner(packet.command.is_read() && packet.status == 0);
         }
         // Statistics are a packet each, and one without a name ends them.
         if packet.command.name == "stats" && packet.keyed && error.is_none() {
@@ -212,8 +210,15 @@ impl Session {
         }
     }
 
+    /// Whether the next answer is to a batch. What of it was found may be told before its end was sent.
+    fn batch_is_next(&self) -> bool {
+        self.waiting.front().map_or(self.waiting.is_empty() && self.batch.is_some(), |front| front.batch)
+    }
+
     fn meta(&self, meta: Meta, mark: Option<u64>, front: Option<Waiting>) -> Part {
-        let Some(front) = front else { return Part::Last(Last::default()) };
+        let Some(front) = front else {
+            return if self.batch_is_next() { Part::Inner(meta == Meta::Done) } else { Part::Last(Last::default()) };
+        };
         let ends = match (meta, front.command.form) {
             (Meta::Noop, form) => form == Form::Noop,
             // Which of several it answers, it says if its client asked for that.

@@ -173,6 +173,8 @@ fn quiet_reads_are_one_batch_with_what_ends_them() {
     let typed = [ask(0x0d, [b"", b"a", b""]), ask(0x0d, [b"", b"b", b""]), ask(0x0a, [b"", b"", b""]), ask(0x00, [b"", b"c", b""])].concat();
     let replies = [packet(0x81, 0x0d, 0, [b"\0\0\0\0", b"b", b"x"]), answer(0x0a, 0, ""), answer(0x00, 1, "Not found")].concat();
     assert_eq!(turns(&[typed, replies]), ["> BATCH get | Int(2)", "> get | get ?", "<", "< Bool(false)"]);
+    let early = [ask(0x0d, [b"", b"a", b""]), answer(0x0d, 0, "x"), ask(0x0a, [b"", b"", b""]), answer(0x0a, 0, "")];
+    assert_eq!(turns(&early), ["> get | get ?", "< Bool(true)"]);
     let one = [ask(0x0d, [b"", b"a", b""]), ask(0x0a, [b"", b"", b""])].concat();
     assert_eq!(turns(&[one, answer(0x0a, 0, "")]), ["> get | get ?", "< Bool(false)"]);
 }
