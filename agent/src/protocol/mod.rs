@@ -10,6 +10,7 @@ pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod memcached;
+pub mod mysql;
 pub mod redact;
 pub mod redis;
 #[allow(dead_code, reason = "for the decoders of databases that speak SQL")]
@@ -25,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &memcached::Memcached];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &memcached::Memcached, &mysql::MySql];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -136,6 +136,12 @@ const TRAFFIC: &[Need] = &[
         signs: &[Sign::Program("memcached")],
         source: Source::Service { package: "memcached", unit: "memcached.service" },
     },
+    Need {
+        what: "MariaDB",
+        signs: &[Sign::Program("mariadbd")],
+        source: Source::Service { package: "mariadb-server", unit: "mariadb.service" },
+    },
+    debian("PyMySQL for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymysql"], "")], &["python3-pymysql"]),
     debian(
         "pymemcache and pylibmc for Debian's Python",
         &[Sign::Says(&["/usr/bin/python3", "-c", "import pymemcache, pylibmc"], "")],
