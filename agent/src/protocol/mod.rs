@@ -10,6 +10,7 @@ pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod memcached;
+pub mod mongodb;
 pub mod mysql;
 pub mod redact;
 pub mod redis;
@@ -26,7 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &memcached::Memcached, &mysql::MySql];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &memcached::Memcached, &mysql::MySql, &mongodb::MongoDb];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
