@@ -46,6 +46,7 @@ pub const URL_SCHEME: &str = "url.scheme";
 pub const URL_TEMPLATE: &str = "url.template";
 pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
 
+pub const DB_COLLECTION_NAME: &str = "db.collection.name";
 pub const DB_SYSTEM_NAME: &str = "db.system.name";
 pub const DB_NAMESPACE: &str = "db.namespace";
 pub const DB_OPERATION_NAME: &str = "db.operation.name";
@@ -65,6 +66,10 @@ pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
+/// Name of an error, where the status code is its number (MongoDB).
+pub const WIRESPAN_DB_ERROR_NAME: &str = "wirespan.db.error_name";
+/// SQLSTATE of an error, where the status code is the vendor's own number (MySQL).
+pub const WIRESPAN_DB_SQLSTATE: &str = "wirespan.db.sqlstate";
 pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
 /// Why the span's parent is what it is.
 pub const WIRESPAN_LINK: &str = "wirespan.link";
@@ -84,5 +89,5 @@ pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.
 pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
 /// What is missing, and why: `input_ended` (the exchange was still going on), `header_table` (fields were named on the connection before
-/// anybody looked).
+/// anybody looked), `compression` (nobody decompressed it).
 pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

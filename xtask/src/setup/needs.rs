@@ -131,6 +131,22 @@ const TRAFFIC: &[Need] = &[
         source: Source::Service { package: "redis-server", unit: "redis-server.service" },
     },
     debian("redis-cli and redis-benchmark", &[Sign::Program("redis-benchmark")], &["redis-tools"]),
+    Need {
+        what: "memcached",
+        signs: &[Sign::Program("memcached")],
+        source: Source::Service { package: "memcached", unit: "memcached.service" },
+    },
+    Need {
+        what: "MariaDB",
+        signs: &[Sign::Program("mariadbd")],
+        source: Source::Service { package: "mariadb-server", unit: "mariadb.service" },
+    },
+    debian("PyMySQL for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymysql"], "")], &["python3-pymysql"]),
+    debian(
+        "pymemcache and pylibmc for Debian's Python",
+        &[Sign::Says(&["/usr/bin/python3", "-c", "import pymemcache, pylibmc"], "")],
+        &["python3-pymemcache", "python3-pylibmc"],
+    ),
     debian("wrk", &[Sign::Program("wrk")], &["wrk"]),
     debian("curl", &[Sign::Program("curl")], &["curl"]),
     debian("openssl", &[Sign::Program("openssl")], &["openssl"]),
