@@ -9,6 +9,7 @@ pub mod context;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
+pub mod kafka;
 pub mod redact;
 pub mod redis;
 pub mod telemetry;
@@ -22,7 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &kafka::Kafka];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
