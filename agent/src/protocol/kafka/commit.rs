@@ -8,7 +8,7 @@ const LONGEST_GROUP: usize = 255;
 
 /// The name of a group, where one is to be read.
 pub(super) fn group<'a>(reader: &mut Reader<'a>) -> Option<&'a str> {
-    wire::text(reader.string()??, LONGEST_GROUP)
+    wire::text(reader.string()?, LONGEST_GROUP)
 }
 
 /// Reads a request as far as it is there: the group, and what it is about.

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 
 /// Longest key of a message that is told.
 const LONGEST_KEY: usize = 64;
+/// The least that another partition with a message in it takes: its number, a length and the beginning of a batch.
+const LEAST_PARTITION: u64 = 4 + 1 + 17;
 
 /// A topic, as a message names it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +24,7 @@ pub(super) enum Topic<'a> {
 impl<'a> Topic<'a> {
     /// Reads a topic; `by_id` says how this version names it.
     pub(super) fn read(reader: &mut wire::Reader<'a>, by_id: bool) -> Option<Self> {
-        if by_id { reader.uuid().map(Self::Id) } else { wire::topic(reader.string()??).map(Self::Name) }
+        if by_id { reader.uuid().map(Self::Id) } else { wire::topic(reader.string()?).map(Self::Name) }
     }
 
     /// What the identities of its messages begin with; `None` if its name is not known.
@@ -49,11 +51,25 @@ pub(super) struct Dealings<'a> {
     several_topics: bool,
     partition: Option<i32>,
     several_partitions: bool,
+    /// Bytes at its end that are not there.
+    unseen: u64,
+    /// Behind the messages that were read there is no room for others.
+    finished: bool,
     /// The messages.
     pub(super) records: Records<'a>,
 }
 
 impl<'a> Dealings<'a> {
+    /// Nothing yet; `unseen` bytes at the end of it are not there.
+    pub(super) fn new(unseen: u64) -> Self {
+        Self { unseen, ..Self::default() }
+    }
+
+    /// It was read as far as it is there. With `whole`, to its end: only then, or if nothing else can follow, are these all messages.
+    pub(super) fn end(&mut self, whole: bool) {
+        self.records.complete &= whole || self.finished;
+    }
+
     /// It is about this partition, too.
     pub(super) fn add(&mut self, topic: Topic<'a>, partition: i32) {
         match self.topic {
@@ -76,6 +92,8 @@ impl<'a> Dealings<'a> {
             self.add(topic, partition);
         }
         self.records.any |= before;
+        let behind = (reader.rest().len() as u64 + self.unseen).checked_sub(length);
+        self.finished = behind.is_some_and(|behind| behind < LEAST_PARTITION);
         reader.take(usize::try_from(length).ok()?).map(|_| ())
     }
 
@@ -105,7 +123,7 @@ impl<'a> Dealings<'a> {
             attributes.push(Attribute::both(semconv::MESSAGING_BATCH_MESSAGE_COUNT, count));
         }
         let Some(first) = records.first.filter(|_| records.count == 1) else { return };
-        if let Some(key) = first.key.and_then(identifier) {
+        if let Some(key) = identifier(first.key) {
             attributes.push(Attribute::both(semconv::MESSAGING_KAFKA_MESSAGE_KEY, Value::from(key.to_owned())));
         }
         if first.tombstone {

@@ -45,7 +45,7 @@ fn fits(asked: &Asked<'_>) -> Option<bool> {
     let mut body = asked.body.clone();
     Some(match (asked.api.name, asked.version) {
         ("ApiVersions", 0..=2) => asked.size == 10,
-        ("ApiVersions", _) => body.string()?.is_some_and(|name| name.iter().all(u8::is_ascii_graphic)),
+        ("ApiVersions", _) => body.string()?.iter().all(u8::is_ascii_graphic),
         ("Metadata", 1..) => body.count()? <= MOST_TOPICS,
         ("Produce", version) => {
             if version >= 3 {

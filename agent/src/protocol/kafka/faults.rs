@@ -106,7 +106,7 @@ fn lookup(version: i16, reader: &mut Reader<'_>, first: &mut Option<Cow<'static,
     }
     for _ in 0..reader.count()? {
         let error = error::name(reader.i16()?);
-        let name = reader.string()?.and_then(wire::topic);
+        let name = wire::topic(reader.string()?);
         if version >= 10 {
             let id = reader.uuid()?;
             if let Some(name) = name.filter(|_| error.is_none()) {

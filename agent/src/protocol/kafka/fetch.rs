@@ -9,12 +9,12 @@ use std::borrow::Cow;
 /// Whether the request is a broker's that copies a partition, not a consumer's.
 pub(super) fn is_replica(asked: &Asked<'_>) -> bool {
     let mut reader = asked.body.clone();
-    let replica = if asked.version <= 14 { reader.i32() } else { replica_state(asked.version, reader) };
+    let replica = if asked.version <= 14 { reader.i32() } else { replica_state(reader) };
     replica.is_some_and(|replica| replica >= 0)
 }
 
 /// From version 15 on, who copies is said in a tagged field at the end.
-fn replica_state(version: i16, mut reader: Reader<'_>) -> Option<i32> {
+fn replica_state(mut reader: Reader<'_>) -> Option<i32> {
     // How long to wait, how much to give (two numbers), isolation, session and its epoch.
     reader.take(4 + 4 + 4 + 1 + 4 + 4)?;
     for _ in 0..reader.count()? {
@@ -30,7 +30,6 @@ fn replica_state(version: i16, mut reader: Reader<'_>) -> Option<i32> {
         forgotten(&mut reader)?;
     }
     reader.string()?;
-    debug_assert!(version >= 15);
     for _ in 0..reader.unsigned()? {
         if let (1, state) = reader.tag()? {
             return Reader::new(state, true).i32();
@@ -49,7 +48,7 @@ fn forgotten(reader: &mut Reader<'_>) -> Option<()> {
 }
 
 /// What a response says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fetched<'a> {
     /// What was found.
     pub(super) dealings: Dealings<'a>,
@@ -57,11 +56,11 @@ pub(super) struct Fetched<'a> {
     pub(super) error: Option<Cow<'static, str>>,
 }
 
-/// Reads a response as far as it is there.
-pub(super) fn response(version: i16, reader: Reader<'_>) -> Fetched<'_> {
-    let mut fetched = Fetched::default();
+/// Reads a response as far as it is there: all but `unseen` bytes.
+pub(super) fn response(version: i16, reader: Reader<'_>, unseen: u64) -> Fetched<'_> {
+    let mut fetched = Fetched { dealings: Dealings::new(unseen), error: None };
     let whole = body(version, reader, &mut fetched).is_some();
-    fetched.dealings.records.complete &= whole;
+    fetched.dealings.end(whole);
     fetched
 }
 

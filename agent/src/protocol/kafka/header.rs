@@ -43,6 +43,8 @@ pub(super) struct Asked<'a> {
     pub(super) client: Option<&'a str>,
     /// What follows.
     pub(super) body: Reader<'a>,
+    /// Bytes at its end that are not there.
+    pub(super) unseen: u64,
 }
 
 impl<'a> Asked<'a> {
@@ -73,7 +75,8 @@ impl<'a> Asked<'a> {
         if body.tags().is_none() {
             body = Reader::new(&[], flexible);
         }
-        Ok(Self { size, api, version, correlation, client, body })
+        let unseen = u64::from(size) + 4 - message.len() as u64;
+        Ok(Self { size, api, version, correlation, client, body, unseen })
     }
 
     /// Whether the layout of what follows is known.

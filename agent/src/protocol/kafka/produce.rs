@@ -18,7 +18,7 @@ pub(super) struct Sent {
 }
 
 /// What a request says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Produce<'a> {
     /// Topics, partitions and messages.
     pub(super) dealings: Dealings<'a>,
@@ -30,8 +30,9 @@ pub(super) struct Produce<'a> {
 
 /// Reads a request as far as it is there.
 pub(super) fn request<'a>(asked: &Asked<'a>) -> Produce<'a> {
-    let mut produce = Produce { answered: true, ..Produce::default() };
-    produce.dealings.records.complete = body(asked.version, asked.body.clone(), &mut produce).is_some() && produce.dealings.records.complete;
+    let mut produce = Produce { dealings: Dealings::new(asked.unseen), sent: Vec::new(), answered: true };
+    let whole = body(asked.version, asked.body.clone(), &mut produce).is_some();
+    produce.dealings.end(whole);
     produce
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Records<'a> {
 pub(super) struct First<'a> {
     /// Its number in the partition, or in the batch as long as the broker has not numbered it.
     pub(super) offset: i64,
-    /// Its key.
-    pub(super) key: Option<&'a [u8]>,
+    /// Its key, empty if it has none.
+    pub(super) key: &'a [u8],
     /// It has no value: it says that its key is no more.
     pub(super) tombstone: bool,
 }
@@ -112,7 +112,7 @@ impl<'a> Records<'a> {
         } else if u64::try_from(newest).is_ok_and(|newest| newest + 1 == count) {
             // None is missing between the first and the last.
             for offset in (base..).take(usize::try_from(count).unwrap_or(MOST_RECORDS).min(MOST_RECORDS)) {
-                self.tell(place, First { offset, key: None, tombstone: false }, &Finder::default());
+                self.tell(place, First { offset, key: &[], tombstone: false }, &Finder::default());
             }
         }
         Some(())
@@ -123,7 +123,7 @@ impl<'a> Records<'a> {
         reader.take(1)?;
         reader.signed()?;
         let offset = base.checked_add(reader.signed()?)?;
-        let mut first = First { offset, key: None, tombstone: false };
+        let mut first = First { offset, key: &[], tombstone: false };
         let mut finder = Finder::default();
         // A record that is there in part still has its number.
         let _ = carried(&mut reader, &mut first, &mut finder);
@@ -147,8 +147,8 @@ impl<'a> Records<'a> {
             reader.take(8)?;
         }
         let key = match reader.i32()? {
-            -1 => None,
-            length => Some(reader.take(usize::try_from(length).ok()?)?),
+            -1 => &[],
+            length => reader.take(usize::try_from(length).ok()?)?,
         };
         let tombstone = reader.i32()? == -1;
         self.tell(place, First { offset, key, tombstone }, &Finder::default());
@@ -186,17 +186,15 @@ fn carried<'a>(reader: &mut Reader<'a>, first: &mut First<'a>, finder: &mut Find
     for _ in 0..count.min(MOST_HEADERS) {
         let key = nullable(reader)?;
         let value = nullable(reader)?;
-        if let (Some(key), Some(value)) = (key, value) {
-            finder.header(key, value);
-        }
+        finder.header(key, value);
     }
     Some(())
 }
 
-/// Bytes behind their length, as records have them.
-fn nullable<'a>(reader: &mut Reader<'a>) -> Option<Option<&'a [u8]>> {
+/// Bytes behind their length, as records have them; absent ones are empty.
+fn nullable<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
     match reader.signed()? {
-        -1 => Some(None),
-        length => reader.take(usize::try_from(length).ok()?).map(Some),
+        -1 => Some(&[]),
+        length => reader.take(usize::try_from(length).ok()?),
     }
 }

@@ -54,7 +54,7 @@ impl Session {
 
     fn request(&mut self, bytes: &[u8], cut: bool) -> Result<Take, Stop> {
         let asked = match Asked::read(bytes) {
-            Err(Stop::Invalid) if self.raw => return Ok(whole(header::size(bytes, 0)?, None)).and_then(|take| token(take)),
+            Err(Stop::Invalid) if self.raw => return token(header::size(bytes, 0)?),
             other => other?,
         };
         if !cut && bytes.len() < looked_at(asked.size) {
@@ -92,7 +92,8 @@ impl Session {
         self.proven = true;
         // Those before it will not be answered any more: a broker answers in order.
         let Some(waiting) = self.waiting.drain(..=index).next_back() else { return Err(Stop::Invalid) };
-        let head = waiting.told.then(|| Head::Response(response(&waiting, reader.rest())));
+        let unseen = u64::from(size) + 4 - message.len() as u64;
+        let head = waiting.told.then(|| Head::Response(response(&waiting, reader.rest(), unseen)));
         Ok(whole(size, head))
     }
 }
@@ -149,9 +150,9 @@ fn whole(size: u32, head: Option<Head>) -> Take {
     Take { used: u64::from(size) + 4, start: true, head: head.map(Box::new), head_len, end: true, ..Take::default() }
 }
 
-/// A token is short.
-fn token(take: Take) -> Result<Take, Stop> {
-    if take.used <= u64::from(LONGEST_TOKEN) { Ok(take) } else { Err(Stop::Invalid) }
+/// A token of `size` bytes, which yields nothing.
+fn token(size: u32) -> Result<Take, Stop> {
+    if size <= LONGEST_TOKEN { Ok(whole(size, None)) } else { Err(Stop::Invalid) }
 }
 
 /// What a request becomes, and what of it its response is read with.
@@ -203,8 +204,8 @@ fn of_group(group: &str) -> Attribute {
     Attribute::both(semconv::MESSAGING_CONSUMER_GROUP_NAME, Value::from(group.to_owned()))
 }
 
-/// What a response means; `bytes` are what follows its correlation.
-fn response(waiting: &Waiting, bytes: &[u8]) -> Response {
+/// What a response means; `bytes` are what follows its correlation, as far as it is there: all but `unseen`.
+fn response(waiting: &Waiting, bytes: &[u8], unseen: u64) -> Response {
     let &Waiting { correlation, api, version, ref sent, .. } = waiting;
     let mut body = Reader::new(bytes, version >= api.flexible);
     let known = version <= api.latest && body.tags().is_some();
@@ -216,7 +217,7 @@ fn response(waiting: &Waiting, bytes: &[u8]) -> Response {
             response.attributes.extend(only.map(|offset| Attribute::both(semconv::MESSAGING_KAFKA_OFFSET, offset)));
             response
         }
-        Role::Fetch if known => fetched(version, body),
+        Role::Fetch if known => fetched(version, body, unseen),
         // Nobody knows whether there is anything in it.
         Role::Fetch => Response { idle: true, ..Response::default() },
         Role::Metadata => {
@@ -235,8 +236,8 @@ fn response(waiting: &Waiting, bytes: &[u8]) -> Response {
 }
 
 /// What a poll found.
-fn fetched(version: i16, body: Reader<'_>) -> Response {
-    let fetch::Fetched { dealings, error } = fetch::response(version, body);
+fn fetched(version: i16, body: Reader<'_>, unseen: u64) -> Response {
+    let fetch::Fetched { dealings, error } = fetch::response(version, body, unseen);
     let mut attributes = Vec::new();
     let idle = !dealings.records.any && error.is_none();
     let name = (!idle).then(|| dealings.describe("poll", "receive", &mut attributes));

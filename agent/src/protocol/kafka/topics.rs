@@ -58,7 +58,7 @@ mod tests {
             topics.learn(id, "new");
         }
         assert_eq!((topics.names.len(), topics.order.len()), (MOST, MOST));
-        let known = |id| topics.names.get(&id).map(|name| name.to_string());
+        let known = |id| topics.names.get(&id).map(ToString::to_string);
         assert_eq!((known(2), known(3), known(MOST as u128 + 2)), (None, Some("new".to_owned()), Some("new".to_owned())));
     }
 }

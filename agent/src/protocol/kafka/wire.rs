@@ -68,33 +68,28 @@ impl<'a> Reader<'a> {
         self.unsigned().map(|value| (value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// A length that is `-1` for nothing at all, or one more than itself with 0 for nothing.
-    fn length(&mut self, fixed: impl FnOnce(&mut Self) -> Option<i64>) -> Option<Option<u64>> {
+    /// A length; that of something absent is zero.
+    fn length(&mut self, fixed: impl FnOnce(&mut Self) -> Option<i64>) -> Option<u64> {
         if self.flexible {
-            return self.unsigned().map(|length| length.checked_sub(1));
+            return self.unsigned().map(|length| length.saturating_sub(1));
         }
-        match fixed(self)? {
-            -1 => Some(None),
-            length => u64::try_from(length).ok().map(Some),
-        }
+        u64::try_from(fixed(self).map(|length| if length == -1 { 0 } else { length })?).ok()
     }
 
     /// How many elements follow; those of an absent array are none.
     pub(super) fn count(&mut self) -> Option<u64> {
-        self.length(|reader| reader.i32().map(i64::from)).map(Option::unwrap_or_default)
+        self.length(|reader| reader.i32().map(i64::from))
     }
 
-    /// A string, or `Some(None)` for an absent one.
-    pub(super) fn string(&mut self) -> Option<Option<&'a [u8]>> {
-        match self.length(|reader| reader.i16().map(i64::from))? {
-            None => Some(None),
-            Some(length) => self.take(usize::try_from(length).ok()?).map(Some),
-        }
+    /// A string; an absent one is empty.
+    pub(super) fn string(&mut self) -> Option<&'a [u8]> {
+        let length = self.length(|reader| reader.i16().map(i64::from))?;
+        self.take(usize::try_from(length).ok()?)
     }
 
     /// Length of the bytes or records that follow, of which some may not be there.
     pub(super) fn bytes_length(&mut self) -> Option<u64> {
-        self.length(|reader| reader.i32().map(i64::from)).map(Option::unwrap_or_default)
+        self.length(|reader| reader.i32().map(i64::from))
     }
 
     /// Steps over the fields that a structure of a flexible version may have besides.
