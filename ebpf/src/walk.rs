@@ -223,8 +223,8 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
                 op::EMIT => {
                     let emitted = ptr::read_volatile(&raw const (*note).emitted);
                     if emitted < (CELLS - OUTPUT) as u32 {
-                        let slot = (black_box(emitted) as usize & (CELLS - OUTPUT - 1)) + OUTPUT;
-                        ptr::write_volatile(cells.add(slot), a);
+                        let slot = black_box(emitted as usize + OUTPUT) & (CELLS - 1);
+                        ptr::write_volatile(cells.add(slot), a.wrapping_add(value));
                         ptr::write_volatile(&raw mut (*note).emitted, emitted + 1);
                     }
                     ptr::write_volatile(&raw mut (*note).next, next);

@@ -55,7 +55,7 @@ pub fn walk_at(walk: &Walk, first: [u64; cell::FREE as usize], memory: &dyn Memo
             op::LOOP => a.wrapping_add(step.value),
             op::EMIT => {
                 if let Some(cell) = left.cells.get_mut(emitted) {
-                    *cell = a;
+                    *cell = a.wrapping_add(step.value);
                     emitted += 1;
                 }
                 continue;

@@ -114,6 +114,7 @@ impl Causality {
             self.processes.get_mut(note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine)))
         {
             process.births.note(&note);
+            process.awaited.note(&note);
         }
         let note = Arc::new(note);
         let about = |node: &Node| {

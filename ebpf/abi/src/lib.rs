@@ -7,7 +7,7 @@
 pub mod walk;
 
 /// Changes whenever a record changes, so that a recorded event file of another layout is refused.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {

@@ -3,10 +3,10 @@
 
 /// Numbers that a walk works on. The kernel side fills the first ones, see [`cell`]; what the walk leaves in all of them is what a
 /// [`super::Note`] says.
-pub const CELLS: usize = 32;
+pub const CELLS: usize = 64;
 
 /// Steps of a walk.
-pub const STEPS: usize = 128;
+pub const STEPS: usize = 256;
 
 /// Steps that are taken at most, jumps back included.
 pub const MAX_TAKEN: usize = 256;
@@ -86,7 +86,7 @@ pub mod op {
     pub const IF_SAME: u8 = 17;
     /// Goes on `at` steps after the next one (before, if negative).
     pub const JUMP: u8 = 18;
-    /// Puts a into the next free cell of the output, which begins at [`OUTPUT`]; without effect when those are full.
+    /// Puts a + value into the next free cell of the output, which begins at [`OUTPUT`]; without effect when those are full.
     pub const EMIT: u8 = 19;
     /// Copies `value` bytes of the process at a + at behind the note: once per walk, at most the room of the walk.
     pub const COPY: u8 = 20;
@@ -106,7 +106,7 @@ pub const SCANNED: usize = 8;
 pub const LOWEST: u64 = 4096;
 
 /// First cell of the output of [`op::EMIT`].
-pub const OUTPUT: usize = 16;
+pub const OUTPUT: usize = 24;
 
 /// One step of a walk.
 #[repr(C)]
@@ -147,7 +147,7 @@ pub const fn key(pid: u32, moment: u32) -> u64 {
 /// Entries of the table, indexed by the last bits of its number, that says whether a process is walked: a power of two. Of two
 /// processes with the same last bits one stays without.
 pub const WALKED: usize = 65536;
-/// Processes that may be walked at once: at up to 8 KiB each, more than serve requests on a node.
+/// Processes that may be walked at once: at up to 16 KiB each, more than serve requests on a node.
 pub const MAX_WALKED: usize = 1024;
 
 const _: () = assert!(size_of::<Step>() == 16);
