@@ -10,14 +10,14 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, PerCpuArray},
     helpers::{
         bpf_probe_read_kernel,
-        generated::bpf_probe_read_user,
+        generated::{self, bpf_probe_read_user},
     },
     macros::btf_map,
 };
 use core::{ffi::c_void, hint::black_box, ptr};
 use wirespan_abi::{
     Head, Note, Thread, counter, kind,
-    walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, SCANNED, STEPS, WALKED, WINDOW, Walk, key, moment, op},
+    walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, MORE, OUTPUT, SCANNED, STEPS, WALKED, WINDOW, Walk, key, moment, op},
 };
 
 /// Which processes are walked: at the place of its last bits, a process's number. Says no at next to no cost.
@@ -41,8 +41,10 @@ pub struct Event {
 
 /// Steps that [`wirespan_steps`] takes: more than most walks have.
 const TAKEN_AT_ONCE: usize = 64;
+/// Numbers that a note's cells have room for.
+const ROOM: u32 = (CELLS - OUTPUT) as u32;
 /// What it says: there are more, the note is to be told, it is not.
-const MORE: u64 = 0;
+const GOES_ON: u64 = 0;
 const TOLD: u64 = 1;
 const DROPPED: u64 = 2;
 
@@ -52,6 +54,8 @@ struct State {
     note: Note,
     copy_from: u64,
     copy_len: u64,
+    /// What was put out beyond the note's cells.
+    more: [u64; MORE],
 }
 
 /// The states of a CPU: of the program that sees reads, and of the one that sees writes.
@@ -148,14 +152,14 @@ fn walked(event: &Event, moment: u32, key: u64) -> Option<()> {
         }
         for _ in 0..MAX_TAKEN / TAKEN_AT_ONCE {
             match wirespan_steps(black_box(place.into()), black_box(key)) {
-                MORE => {}
+                GOES_ON => {}
                 TOLD => break,
                 _ => return None,
             }
         }
         let copied = ptr::read_volatile(&raw const (*state).copy_len);
         if copied == 0 {
-            tell::<0>(state);
+            if ptr::read_volatile(&raw const (*note).emitted) > ROOM { tell_more(state) } else { tell::<0>(state) }
         } else if copied <= WINDOW as u64 {
             tell::<WINDOW>(state);
         } else {
@@ -189,6 +193,32 @@ unsafe fn tell<const N: usize>(state: *const State) {
             }
         }
         ring::submit(record.cast(), N);
+    }
+}
+
+/// Tells a note with all that was put out.
+///
+/// # Safety
+/// The state is written.
+#[inline(always)]
+unsafe fn tell_more(state: *const State) {
+    let record: *mut Record<WINDOW> = ring::reserve();
+    if record.is_null() {
+        return;
+    }
+    // SAFETY: as in `tell`.
+    unsafe {
+        let (from, to): (*const u64, *mut u64) = (state.cast(), record.cast());
+        for index in 0..size_of::<Note>() / 8 {
+            *to.add(index) = ptr::read_volatile(from.add(index));
+        }
+        let emitted = ptr::read_volatile(&raw const (*state).note.emitted);
+        let len = (black_box(emitted.wrapping_sub(ROOM) * 8).wrapping_sub(1) & (WINDOW as u32 - 1)) + 1;
+        let more: *const c_void = (&raw const (*state).more).cast();
+        if generated::bpf_probe_read_kernel((&raw mut (*record).window).cast(), len, more) == 0 {
+            (*record).note.window = len;
+        }
+        ring::submit(record.cast(), WINDOW);
     }
 }
 
@@ -253,9 +283,14 @@ unsafe fn take_steps(state: *mut State, walk: &Walk) -> u64 {
                 op::JUMP => jumps = true,
                 op::EMIT => {
                     let emitted = ptr::read_volatile(&raw const (*note).emitted);
-                    if emitted < (CELLS - OUTPUT) as u32 {
-                        let slot = black_box(emitted as usize + OUTPUT) & (CELLS - 1);
-                        ptr::write_volatile(cells.add(slot), a.wrapping_add(value));
+                    let more: *mut u64 = (&raw mut (*state).more).cast();
+                    let slot = if emitted < ROOM {
+                        cells.add(black_box(emitted as usize + OUTPUT) & (CELLS - 1))
+                    } else {
+                        more.add(black_box(emitted - ROOM) as usize & (MORE - 1))
+                    };
+                    if emitted < ROOM + MORE as u32 {
+                        ptr::write_volatile(slot, a.wrapping_add(value));
                         ptr::write_volatile(&raw mut (*note).emitted, emitted + 1);
                     }
                     ptr::write_volatile(&raw mut (*note).next, next);
@@ -284,7 +319,7 @@ unsafe fn take_steps(state: *mut State, walk: &Walk) -> u64 {
             ptr::write_volatile(&raw mut (*note).next, next);
         }
     }
-    MORE
+    GOES_ON
 }
 
 /// Looks through the words below `above` as [`op::SCAN`] says, up to the first that points into the range; gives where it ended, and puts

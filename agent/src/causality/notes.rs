@@ -47,9 +47,11 @@ pub struct Noted {
 
 impl From<&Note<'_>> for Noted {
     fn from(note: &Note<'_>) -> Self {
-        let Note { at, socket, thread, moment, from, upto, ref output, window } = *note;
+        let Note { at, socket, thread, moment, from, upto, ref output, more, window } = *note;
         let length = output.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
-        Self { at, socket, thread, moment, from, upto, output: output.get(..length).unwrap_or_default().into(), window: window.into() }
+        let more = more.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+        let output = output.iter().copied().take(length).chain(more).collect();
+        Self { at, socket, thread, moment, from, upto, output, window: window.into() }
     }
 }
 

@@ -3,13 +3,13 @@
 
 /// Numbers that a walk works on. The kernel side fills the first ones, see [`cell`]; what the walk leaves in all of them is what a
 /// [`super::Note`] says.
-pub const CELLS: usize = 64;
+pub const CELLS: usize = 32;
 
 /// Steps of a walk.
 pub const STEPS: usize = 256;
 
 /// Steps that are taken at most, jumps back included.
-pub const MAX_TAKEN: usize = 512;
+pub const MAX_TAKEN: usize = 1024;
 
 /// Longest copy of memory that a note may carry besides its cells, in bytes.
 pub const LARGEST_WINDOW: usize = 8192;
@@ -86,7 +86,8 @@ pub mod op {
     pub const IF_SAME: u8 = 17;
     /// Goes on `at` steps after the next one (before, if negative).
     pub const JUMP: u8 = 18;
-    /// Puts a + value into the next free cell of the output, which begins at [`OUTPUT`]; without effect when those are full.
+    /// Puts a + value into the next free cell of the output, which begins at [`OUTPUT`], or when those are full behind the note, where
+    /// there is room for [`super::MORE`] unless memory is copied.
     pub const EMIT: u8 = 19;
     /// Copies `value` bytes of the process at a + at behind the note: once per walk, at most the room of the walk.
     pub const COPY: u8 = 20;
@@ -105,8 +106,11 @@ pub const SCANNED: usize = 8;
 /// Addresses below are never read: null with a distance.
 pub const LOWEST: u64 = 4096;
 
+/// Numbers that are put out at most beyond those that the cells have room for.
+pub const MORE: usize = WINDOW / size_of::<u64>();
+
 /// First cell of the output of [`op::EMIT`].
-pub const OUTPUT: usize = 24;
+pub const OUTPUT: usize = 20;
 
 /// One step of a walk.
 #[repr(C)]

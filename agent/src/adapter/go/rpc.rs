@@ -16,7 +16,7 @@ use wirespan_abi::walk::{cell, op};
 /// The package of connections.
 const TRANSPORT: &str = "google.golang.org/grpc/internal/transport";
 /// Streams that are looked at: those with the highest numbers. That is as many as a walk has steps for.
-const NEWEST: u64 = 8;
+const NEWEST: u64 = 32;
 /// Slots of a map that are one group, and what the sizes of its parts must be: a word of control, then eight slots of a key of four bytes
 /// and a pointer.
 const GROUP: [u64; 3] = [136, 16, 8];
