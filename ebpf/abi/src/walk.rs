@@ -9,7 +9,7 @@ pub const CELLS: usize = 32;
 pub const STEPS: usize = 256;
 
 /// Steps that are taken at most, jumps back included.
-pub const MAX_TAKEN: usize = 1024;
+pub const MAX_TAKEN: usize = 2048;
 
 /// Longest copy of memory that a note may carry besides its cells, in bytes.
 pub const LARGEST_WINDOW: usize = 8192;

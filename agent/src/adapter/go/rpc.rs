@@ -15,8 +15,11 @@ use wirespan_abi::walk::{cell, op};
 
 /// The package of connections.
 const TRANSPORT: &str = "google.golang.org/grpc/internal/transport";
-/// Streams that are looked at: those with the highest numbers. That is as many as a walk has steps for.
-const NEWEST: u64 = 32;
+/// Streams that are looked at, those with the highest numbers: when requests are sent, as many as may leave at once where many calls are
+/// made at a time, and of these some more, whose callers did not wait yet when they left. When answers are read, as many as may be under
+/// way where too few calls are made for that.
+const NEWEST_SENT: u64 = 64;
+const NEWEST_READ: u64 = 16;
 /// Slots of a map that are one group, and what the sizes of its parts must be: a word of control, then eight slots of a key of four bytes
 /// and a pointer.
 const GROUP: [u64; 3] = [136, 16, 8];
@@ -162,15 +165,15 @@ impl Program {
         }
         walk.jump(other);
         walk.here(known);
-        self.look_through(walk, rpc, end);
+        self.look_through(walk, rpc, if answered { NEWEST_READ } else { NEWEST_SENT }, end);
         walk.here(other);
     }
 
-    fn look_through(&self, walk: &mut Assembler, rpc: &Rpc, end: Place) {
+    fn look_through(&self, walk: &mut Assembler, rpc: &Rpc, newest: u64, end: Place) {
         let (few, one, again) = (walk.place(), walk.place(), walk.place());
         walk.if_equal(TRANSPORT_CELL, 0, end);
-        walk.step(op::LOAD_4, BEYOND, TRANSPORT_CELL, rpc.next, 0).set(LOWEST, 1).jump_step(op::IF_BELOW, BEYOND, 0, 2 * NEWEST + 1, few);
-        walk.add(LOWEST, BEYOND, -(2 * NEWEST.cast_signed()));
+        walk.step(op::LOAD_4, BEYOND, TRANSPORT_CELL, rpc.next, 0).set(LOWEST, 1).jump_step(op::IF_BELOW, BEYOND, 0, 2 * newest + 1, few);
+        walk.add(LOWEST, BEYOND, -(2 * newest.cast_signed()));
         walk.here(few);
         walk.load(ANY, TRANSPORT_CELL, rpc.streams).load(AT, ANY, TABLES).load(END, ANY, DIRECTORY).set(FOUND, 1).if_equal(AT, 0, one);
         // Of a directory the first table, which is the only one up to 896 streams.
@@ -209,11 +212,13 @@ impl Program {
         tell(walk, word::AWAITER, ID);
         tell(walk, word::AWAITED, ANY);
         walk.load(START, WAITER, self.layout.startpc);
-        if let Some(parent) = self.layout.parent {
-            walk.load(ID, WAITER, parent);
-            tell(walk, word::PARENT, ID);
-            tell(walk, word::PLACE, START);
+        for server in &self.servers {
+            walk.if_equal(START, server.entry, again);
         }
-        self.tell_request(walk, WAITER, again, again);
+        let other = walk.place();
+        self.tell_request(walk, WAITER, again, other);
+        walk.here(other);
+        self.tell_parent(walk, WAITER);
+        walk.jump(again);
     }
 }
