@@ -68,3 +68,44 @@ impl Awaited {
         self.awaiters.get(&(socket, number)).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::event::{Moment, Thread};
+
+    fn said(kind: u64, value: u64) -> u64 {
+        kind << word::SHIFT | value
+    }
+
+    fn note(awaited: &mut Awaited, socket: u64, output: &[u64]) {
+        let thread = Thread { pid: 1, tid: 1 };
+        let (output, window) = (output.into(), [].into());
+        awaited.note(&Noted { at: 1, socket: SocketId(socket), thread, moment: Moment::ReadAnswer, from: 0, upto: 1, output, window });
+    }
+
+    #[test]
+    fn each_answer_of_a_connection_has_its_awaiter_and_that_its_request() {
+        let mut awaited = Awaited::default();
+        let first = [said(word::AWAITER, 20), said(word::AWAITED, 7), said(word::CONNECTION, 0xc000), said(word::REQUEST, 3)];
+        let second = [said(word::AWAITER, 21), said(word::AWAITED, 9)];
+        note(&mut awaited, 1, &[&[5][..], &first, &second].concat());
+        let awaiter = |awaited: &Awaited, socket, number| awaited.awaiter(SocketId(socket), number);
+        assert_eq!(awaiter(&awaited, 1, 7), Some(Awaiter { unit: 20, request: Some((0xc000, 3)) }));
+        assert_eq!(awaiter(&awaited, 1, 9), Some(Awaiter { unit: 21, request: None }));
+        assert_eq!([awaiter(&awaited, 2, 7), awaiter(&awaited, 1, 11)], [None, None]);
+        // What is said of a unit itself is said of no awaiter, and nobody is none.
+        note(&mut awaited, 2, &[5, said(word::CONNECTION, 0xc000), said(word::REQUEST, 3), said(word::AWAITER, 0), said(word::AWAITED, 7)]);
+        assert_eq!(awaiter(&awaited, 2, 7), None);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let mut awaited = Awaited::default();
+        for number in 0..=MAX_AWAITED as u64 {
+            note(&mut awaited, 1, &[said(word::AWAITER, 20), said(word::AWAITED, number)]);
+        }
+        let known = |number| awaited.awaiter(SocketId(1), number).is_some();
+        assert_eq!((awaited.awaiters.len(), known(0), known(1)), (MAX_AWAITED, false, true));
+    }
+}
