@@ -43,6 +43,8 @@ pub struct Event {
 const TAKEN_AT_ONCE: usize = 64;
 /// Numbers that a note's cells have room for.
 const ROOM: u32 = (CELLS - OUTPUT) as u32;
+/// Bytes of those that follow.
+const MORE_BYTES: usize = MORE * size_of::<u64>();
 /// What it says: there are more, the note is to be told, it is not.
 const GOES_ON: u64 = 0;
 const TOLD: u64 = 1;
@@ -202,7 +204,7 @@ unsafe fn tell<const N: usize>(state: *const State) {
 /// The state is written.
 #[inline(always)]
 unsafe fn tell_more(state: *const State) {
-    let record: *mut Record<WINDOW> = ring::reserve();
+    let record: *mut Record<MORE_BYTES> = ring::reserve();
     if record.is_null() {
         return;
     }
@@ -213,12 +215,12 @@ unsafe fn tell_more(state: *const State) {
             *to.add(index) = ptr::read_volatile(from.add(index));
         }
         let emitted = ptr::read_volatile(&raw const (*state).note.emitted);
-        let len = (black_box(emitted.wrapping_sub(ROOM) * 8).wrapping_sub(1) & (WINDOW as u32 - 1)) + 1;
+        let len = (black_box(emitted.wrapping_sub(ROOM) * 8).wrapping_sub(1) & (MORE_BYTES as u32 - 1)) + 1;
         let more: *const c_void = (&raw const (*state).more).cast();
         if generated::bpf_probe_read_kernel((&raw mut (*record).window).cast(), len, more) == 0 {
             (*record).note.window = len;
         }
-        ring::submit(record.cast(), WINDOW);
+        ring::submit(record.cast(), MORE_BYTES);
     }
 }
 

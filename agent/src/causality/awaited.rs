@@ -90,13 +90,13 @@ mod tests {
         let first = [said(word::AWAITER, 20), said(word::AWAITED, 7), said(word::CONNECTION, 0xc000), said(word::REQUEST, 3)];
         let second = [said(word::AWAITER, 21), said(word::AWAITED, 9)];
         note(&mut awaited, 1, &[&[5][..], &first, &second].concat());
-        let awaiter = |awaited: &Awaited, socket, number| awaited.awaiter(SocketId(socket), number);
-        assert_eq!(awaiter(&awaited, 1, 7), Some(Awaiter { unit: 20, request: Some((0xc000, 3)) }));
-        assert_eq!(awaiter(&awaited, 1, 9), Some(Awaiter { unit: 21, request: None }));
-        assert_eq!([awaiter(&awaited, 2, 7), awaiter(&awaited, 1, 11)], [None, None]);
+        let who = |awaited: &Awaited, socket, number| awaited.awaiter(SocketId(socket), number);
+        assert_eq!(who(&awaited, 1, 7), Some(Awaiter { unit: 20, request: Some((0xc000, 3)) }));
+        assert_eq!(who(&awaited, 1, 9), Some(Awaiter { unit: 21, request: None }));
+        assert_eq!([who(&awaited, 2, 7), who(&awaited, 1, 11)], [None, None]);
         // What is said of a unit itself is said of no awaiter, and nobody is none.
         note(&mut awaited, 2, &[5, said(word::CONNECTION, 0xc000), said(word::REQUEST, 3), said(word::AWAITER, 0), said(word::AWAITED, 7)]);
-        assert_eq!(awaiter(&awaited, 2, 7), None);
+        assert_eq!(who(&awaited, 2, 7), None);
     }
 
     #[test]

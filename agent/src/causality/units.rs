@@ -236,7 +236,8 @@ fn born_for(node: &Node, process: &Process, unit: Unit) -> Option<Born> {
     let sent = node.request_note.as_ref()?;
     let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
     let awaiter = awaiter(node, process).map(|awaiter| awaiter.unit);
-    let ancestors = awaiter.into_iter().chain(unit.among(&sent.output)).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
+    let ancestors =
+        awaiter.into_iter().chain(unit.among(&sent.output)).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
     let (id, child) = ancestors.into_iter().find(|(_, child)| process.units.responses.contains_key(&child.parent))?;
     let response = process.units.during(child.parent, process.births.created(id, sent.at))?;
     Some(Born { child, owner: response.request, answered: response.at < node.asked.at })

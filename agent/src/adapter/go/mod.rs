@@ -44,8 +44,7 @@ impl Adapter for Go {
         let module = image.module(process).ok_or_else(|| unknown("it does not describe itself"))?;
         let table = image.functions(process, module).ok_or_else(|| unknown("its table of functions cannot be read"))?;
         let types = Layout::minor(&version).and_then(|minor| Types::new(&image, process, module, minor));
-        let program =
-            program(layout, &table, types.as_ref(), process).ok_or_else(|| unknown("it keeps its goroutines elsewhere"))?;
+        let program = program(layout, &table, types.as_ref(), process).ok_or_else(|| unknown("it keeps its goroutines elsewhere"))?;
         let walks = program.walks().ok_or_else(|| unknown("it has too many ways to begin a goroutine"))?;
         Ok(Study { manner: Manner::Units(Unit::Goroutine), walks })
     }

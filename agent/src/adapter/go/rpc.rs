@@ -3,12 +3,12 @@
 //!
 //! The transport of a client has a map of its streams. Whoever made a call waits, until its answer begins, at a channel of its stream. So
 //! whenever something is sent or read on the connection, the streams that are waited for are told, the newest ones.
+use super::Calls;
 use super::code::Register;
 use super::functions::Function;
 use super::layout::SUDOG_G;
 use super::types::{Type, Types, Way};
 use super::walks::{ANY, CHANNEL, Handlers, ID, Program, START, Start, WAITER, tell};
-use super::Calls;
 use crate::adapter::assembler::{Assembler, Cell, Place};
 use crate::causality::manner::word;
 use wirespan_abi::walk::{cell, op};
@@ -121,7 +121,8 @@ impl Rpc {
     /// What a program says of itself; `None` if it has no gRPC, or one that keeps its streams in another way.
     pub fn find(functions: &Functions, calls: &Calls<'_>, types: &Types<'_>) -> Option<Self> {
         let transport = types.structure("transport.http2Client", TRANSPORT)?;
-        let plain = |of: Type, name: &str| types.member(of, name).filter(|(way, _)| way.through.is_none()).map(|(way, kind)| (way.at, kind));
+        let plain =
+            |of: Type, name: &str| types.member(of, name).filter(|(way, _)| way.through.is_none()).map(|(way, kind)| (way.at, kind));
         let (streams, map) = plain(transport, "activeStreams")?;
         let (stream, sizes) = types.slots(map)?;
         if sizes != GROUP {

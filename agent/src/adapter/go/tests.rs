@@ -211,6 +211,10 @@ const CALL: u64 = 0xc010_0000;
 const SHARED: u64 = 0xc011_0000;
 const BEGINS: u64 = 0xc012_0000;
 const WAITS: u64 = 0xc013_0000;
+const TABLE: u64 = 0xc017_0000;
+const DIRECTORY: u64 = 0xc016_0000;
+const METHOD: u64 = 0xc015_0000;
+const LOOPY: u64 = 0xc014_0000;
 
 /// The goroutine that reads for a client's connection of gRPC, on which goroutine 17 waits for the answer on stream 7, the last of four.
 fn streams() -> Words {
@@ -260,15 +264,11 @@ fn whoever_waits_for_an_answer_of_grpc_is_told_with_its_stream() {
     assert_eq!(told(&child, moment::READ_ANSWER), Some([&awaiter[..], &creation].concat()));
     // The one that writes has the transport as the receiver of a method.
     let mut writer = streams();
-    const LOOPY: u64 = 0xc014_0000;
-    const METHOD: u64 = 0xc015_0000;
     let start = WRITER + layout().startpc as u64;
     writer.0.extend([(start, RPC_WRITER), (STACK - 96, LOOPY), (LOOPY + 56, METHOD), (METHOD + 8, TRANSPORT)]);
     assert_eq!(told(&writer, moment::SEND_CALL), Some(awaiter.into()));
     // A table of two groups: the second one's first slot.
     let mut many = streams();
-    const DIRECTORY: u64 = 0xc016_0000;
-    const TABLE: u64 = 0xc017_0000;
     let groups = [(STREAMS + 16, DIRECTORY), (STREAMS + 24, 1), (DIRECTORY, TABLE), (TABLE + 16, GROUP - 136), (TABLE + 24, 1)];
     many.0.extend(groups);
     many.0.extend((1..=17).map(|word| (GROUP - 8 * word, 0)));

@@ -47,6 +47,9 @@ pub struct Way {
     pub at: i32,
 }
 
+/// A member of a structure: its name, the first byte of that, its type, and where it is.
+type Member = (Vec<u8>, u8, Type, i32);
+
 /// The types of a program.
 pub struct Types<'a> {
     image: &'a Image,
@@ -121,7 +124,7 @@ impl<'a> Types<'a> {
         (self.kind(map)? == MAP).then_some((Type(element), sizes))
     }
 
-    fn members(&self, of: Type) -> Option<Vec<(Vec<u8>, u8, Type, i32)>> {
+    fn members(&self, of: Type) -> Option<Vec<Member>> {
         if self.kind(of)? != STRUCTURE {
             return None;
         }

@@ -1,7 +1,5 @@
 //! The walks: which goroutine reads or writes, and who waits for it.
-use super::layout::{
-    BUF, CAPACITY, FIRST_FRAME, HEADERS, Layout, M, QCOUNT, REQUESTS, STACK_HI, SUDOG_G,
-};
+use super::layout::{BUF, CAPACITY, FIRST_FRAME, HEADERS, Layout, M, QCOUNT, REQUESTS, STACK_HI, SUDOG_G};
 use super::rpc::Rpc;
 use crate::adapter::assembler::{Assembler, Cell, Place};
 use crate::capture::kernel::Walks;
