@@ -6,6 +6,7 @@
 //! trace are there. An orphan is better than a wrong parent: every rule that is not sure says so.
 mod activation;
 mod audit;
+mod awaited;
 mod births;
 pub mod class;
 mod course;
