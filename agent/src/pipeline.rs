@@ -180,6 +180,7 @@ impl Pipeline {
             ("exchange.too_many", exchanges.too_many),
             ("causality.context_conflict", causality.context_conflict),
             ("causality.context_untrusted", causality.context_untrusted),
+            ("routes.untold", self.teller.routes_untold()),
             ("links.met", meetings.met),
             ("links.nobody", meetings.nobody),
             ("links.late", meetings.late),

@@ -38,12 +38,15 @@ pub const NETWORK_TYPE: &str = "network.type";
 pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
 pub const HTTP_REQUEST_METHOD_ORIGINAL: &str = "http.request.method_original";
 pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+pub const HTTP_ROUTE: &str = "http.route";
 pub const URL_FULL: &str = "url.full";
 pub const URL_PATH: &str = "url.path";
 pub const URL_QUERY: &str = "url.query";
 pub const URL_SCHEME: &str = "url.scheme";
+pub const URL_TEMPLATE: &str = "url.template";
 pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
 
+pub const DB_COLLECTION_NAME: &str = "db.collection.name";
 pub const DB_SYSTEM_NAME: &str = "db.system.name";
 pub const DB_NAMESPACE: &str = "db.namespace";
 pub const DB_OPERATION_NAME: &str = "db.operation.name";
@@ -63,6 +66,10 @@ pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
+/// Name of an error, where the status code is its number (MongoDB).
+pub const WIRESPAN_DB_ERROR_NAME: &str = "wirespan.db.error_name";
+/// SQLSTATE of an error, where the status code is the vendor's own number (MySQL).
+pub const WIRESPAN_DB_SQLSTATE: &str = "wirespan.db.sqlstate";
 pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
 /// Why the span's parent is what it is.
 pub const WIRESPAN_LINK: &str = "wirespan.link";
@@ -82,5 +89,5 @@ pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.
 pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
 /// What is missing, and why: `input_ended` (the exchange was still going on), `header_table` (fields were named on the connection before
-/// anybody looked).
+/// anybody looked), `compression` (nobody decompressed it).
 pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

@@ -72,6 +72,39 @@ pub fn redis(rig: &Rig, args: &[&str]) -> Server {
     Server { port, program: rig.serve("redis-server", &all, port) }
 }
 
+/// memcached, which leaves root's rights behind.
+pub fn memcached(rig: &Rig) -> Server {
+    let port = free_port();
+    Server { port, program: rig.serve("memcached", &["-u", "nobody", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()], port) }
+}
+
+/// `MariaDB` with a database `shop`, whose user `tester` has the password `c4n4ry`.
+pub fn mariadb(rig: &Rig) -> Server {
+    let port = free_port();
+    let dir = rig.file("mariadb");
+    fs::create_dir(&dir).expect("a directory for MariaDB");
+    let [data, socket, init] = ["", "socket", "init.sql"].map(|name| dir.join(name).display().to_string());
+    let statements = "CREATE DATABASE shop;\nCREATE USER tester IDENTIFIED BY 'c4n4ry';\nGRANT ALL ON *.* TO tester;\n";
+    // Its tables are made outside of the cgroup: nobody traces that.
+    let directory = format!("--datadir={data}");
+    let install = ["--no-defaults", &directory, "--user=root", "--skip-test-db", "--auth-root-authentication-method=normal"];
+    run(command("mariadb-install-db", &install));
+    fs::write(dir.join("init.sql"), statements).expect("MariaDB's first statements");
+    let args = [
+        "--no-defaults",
+        &directory,
+        "--user=root",
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        "--local-infile=1",
+        "--innodb-buffer-pool-size=16M",
+        &format!("--port={port}"),
+        &format!("--socket={socket}"),
+        &format!("--init-file={init}"),
+    ];
+    Server { port, program: rig.serve("mariadbd", &args, port) }
+}
+
 /// A program of `tests/programs`, which gets its port as its first argument.
 pub fn script(rig: &Rig, interpreter: &str, name: &str, args: &[&str]) -> Server {
     let port = free_port();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// Writes traces, each from its root, in order of time.
 ///
-/// A line is `KIND SERVICE NAME TARGET STATUS LINK`: the target is the path or the query text, the status that of HTTP or `ok`, with
+/// A line is `KIND SERVICE NAME TARGET STATUS LINK`, without the route that is in the name: the target is the path or the query text, the status that of HTTP or `ok`, with
 /// `!` and `error.type` if the span failed; for the link see [`Span::link`]. A span whose parent is not among `spans` begins with `…`.
 pub fn tree(spans: &[Span]) -> String {
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
@@ -33,7 +33,9 @@ pub fn line(span: &Span) -> String {
         (true, error) if status == "ok" => format!("!{error}"),
         (true, error) => format!("{status}!{error}"),
     };
-    let words = [span.kind.to_string(), span.service().to_owned(), span.name.clone(), span.target(), status, span.link()];
+    let route = [span.text("http.route"), span.text("url.template")].concat();
+    let name = span.name.strip_suffix(route.as_str()).unwrap_or(&span.name).trim_end();
+    let words = [span.kind.to_string(), span.service().to_owned(), name.to_owned(), span.target(), status, span.link()];
     words.iter().filter(|word| !word.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 

@@ -9,6 +9,7 @@ mod java;
 pub mod process;
 mod program;
 pub mod resource;
+pub mod route;
 pub mod runtime;
 pub mod service;
 pub mod span;

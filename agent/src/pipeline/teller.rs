@@ -10,6 +10,7 @@ use crate::causality::policy::{BaggageKey, Policy};
 use crate::causality::{self, Causality, Verdict};
 use crate::enrich::build;
 use crate::enrich::directory::Directory;
+use crate::enrich::route::Routes;
 use crate::enrich::span::{Resource, Span};
 use crate::exchange::{self, ExchangeId, Exchanges, Progress};
 use crate::flow::Signal;
@@ -33,6 +34,7 @@ struct Linker {
 /// From verdicts on.
 struct Builder {
     directory: Directory,
+    routes: Routes,
     selection: Selection,
     baggage: Vec<BaggageKey>,
     spans: u64,
@@ -48,6 +50,7 @@ impl Teller {
     pub(super) fn new(directory: Directory, selection: Selection, policy: Policy, reads: bool) -> Self {
         let builder = Builder {
             directory,
+            routes: Routes::default(),
             selection,
             baggage: policy.baggage.clone(),
             spans: 0,
@@ -99,6 +102,11 @@ impl Teller {
 
     pub(super) fn skipped(&self) -> u64 {
         self.linker.builder.skipped
+    }
+
+    /// Requests whose route was not told.
+    pub(super) fn routes_untold(&self) -> u64 {
+        self.linker.builder.routes.untold
     }
 
     pub(super) fn links(&self) -> &FxHashMap<Evidence, u64> {
@@ -180,7 +188,7 @@ impl Linker {
 
 impl Builder {
     fn verdict(&mut self, verdict: Verdict, each: &mut dyn FnMut(Span)) {
-        let (span, pid, evidence, behind) = match verdict {
+        let (mut span, pid, evidence, behind) = match verdict {
             Verdict::Merged(_) => return,
             Verdict::Skipped(pid) => {
                 let wanted = u64::from(self.selection.wants_span(pid));
@@ -206,6 +214,7 @@ impl Builder {
             }
         };
         if self.selection.wants_span(pid) {
+            self.routes.tell(&mut span);
             self.spans += 1;
             *self.links.entry(evidence).or_default() += 1;
             if let (Some(explained), Some(behind)) = (&mut self.explained, behind) {

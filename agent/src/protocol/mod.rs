@@ -9,6 +9,9 @@ pub mod context;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
+pub mod memcached;
+pub mod mongodb;
+pub mod mysql;
 pub mod postgresql;
 pub mod redact;
 pub mod redis;
@@ -24,7 +27,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &postgresql::PostgreSql];
+pub const PROTOCOLS: &[&dyn Protocol] =
+    &[&http1::Http1, &http2::Http2, &redis::Redis, &postgresql::PostgreSql, &memcached::Memcached, &mysql::MySql, &mongodb::MongoDb];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

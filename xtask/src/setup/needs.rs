@@ -139,6 +139,22 @@ const TRAFFIC: &[Need] = &[
     debian("psql", &[Sign::Program("psql")], &["postgresql-client-15"]),
     debian("pgbench", &[Sign::File("/usr/lib/postgresql/15/bin/pgbench")], &["postgresql-15"]),
     debian("psycopg 3 for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/psycopg/__init__.py")], &["python3-psycopg"]),
+    Need {
+        what: "memcached",
+        signs: &[Sign::Program("memcached")],
+        source: Source::Service { package: "memcached", unit: "memcached.service" },
+    },
+    Need {
+        what: "MariaDB",
+        signs: &[Sign::Program("mariadbd")],
+        source: Source::Service { package: "mariadb-server", unit: "mariadb.service" },
+    },
+    debian("PyMySQL for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymysql"], "")], &["python3-pymysql"]),
+    debian(
+        "pymemcache and pylibmc for Debian's Python",
+        &[Sign::Says(&["/usr/bin/python3", "-c", "import pymemcache, pylibmc"], "")],
+        &["python3-pymemcache", "python3-pylibmc"],
+    ),
     debian("wrk", &[Sign::Program("wrk")], &["wrk"]),
     debian("curl", &[Sign::Program("curl")], &["curl"]),
     debian("openssl", &[Sign::Program("openssl")], &["openssl"]),

@@ -133,7 +133,7 @@ mod tests {
         Ok(stories.text())
     }
 
-    /// As `agent/tests/fixtures.rs` does for spans; `WIRESPAN_BLESS=1` writes them anew.
+    /// As `agent/tests/fixtures` does for spans; `WIRESPAN_BLESS=1` writes them anew.
     #[test]
     fn recordings_and_captures_are_explained_as_beside_them() {
         for name in ["shop-three-orders.wirespan", "http-joined-then-refused-lo.pcap"] {

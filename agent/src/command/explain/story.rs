@@ -363,7 +363,10 @@ fn title(span: &Span) -> String {
     let path = full.and_then(|rest| rest.find('/').and_then(|slash| rest.get(slash..)));
     let target = path.or_else(|| text(semconv::URL_PATH)).or_else(|| text(semconv::DB_QUERY_TEXT)).unwrap_or_default();
     let target: String = plain(target).chars().take(LONGEST_TARGET).collect();
-    let name = plain(&span.name);
+    // The path says more than the route that is in the name.
+    let route = text(semconv::HTTP_ROUTE).or_else(|| text(semconv::URL_TEMPLATE));
+    let name = route.and_then(|route| span.name.strip_suffix(route)).unwrap_or(&span.name);
+    let name = plain(name.trim_end());
     // The text of a query begins with its name.
     if target.is_empty() || target.starts_with(&format!("{name} ")) { name.max(target) } else { format!("{name} {target}") }
 }

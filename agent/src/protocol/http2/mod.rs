@@ -184,7 +184,7 @@ impl Connection {
     /// The rest of a connection that began with HTTP/1.1, whose first request is answered on stream 1 (RFC 7540 section 3.2).
     pub(super) fn upgraded(server: SocketAddr) -> Self {
         let mut connection = Self::new(server);
-        connection.streams.open(Stream { id: 1, answered: false, call: None });
+        connection.streams.open(Stream { id: 1, answered: false, incomplete: false, call: None });
         connection
     }
 
@@ -374,11 +374,10 @@ impl Connection {
             let target = Target::of_fields(method, block.get(":scheme"), authority, path);
             describe(method, target.as_ref(), &fields, "2", self.server)
         };
-        if block.unknown && (path.is_none() || authority.is_none()) {
-            request.attributes.push(Attribute::both(semconv::WIRESPAN_INCOMPLETE, "header_table"));
-        }
+        let incomplete = block.unknown && (path.is_none() || authority.is_none());
+        request.attributes.extend(incomplete.then(unread));
         request.correlation = Some(id.into());
-        self.streams.open(Stream { id, answered: false, call: call.map(Box::new) });
+        self.streams.open(Stream { id, answered: false, incomplete, call: call.map(Box::new) });
         Said { head: Some(Head::Request(request)), ..Said::default() }
     }
 
@@ -399,8 +398,11 @@ impl Connection {
         }
         if stream.answered && status.is_none() {
             let mut more = None;
+            let unknown = stream.misses(block.unknown && grpc_status.is_none());
             if let Some(call) = &mut stream.call {
-                more = Some(trailer(call.trailer(grpc_status, !block.unknown && end), id));
+                let mut found = call.trailer(grpc_status, !block.unknown && end);
+                found.attributes.extend(unknown.then(unread));
+                more = Some(trailer(found, id));
             }
             if end {
                 self.streams.close(id);
@@ -409,11 +411,13 @@ impl Connection {
         }
         let interim = status.is_some_and(|status| status < 200);
         stream.answered |= !interim;
-        let found = match (&mut stream.call, status) {
+        let unknown = block.unknown && (status.is_none() || (stream.call.is_some() && end && grpc_status.is_none()));
+        let mut found = match (&mut stream.call, status) {
             (Some(call), _) if !interim => call.answer(status, grpc_status),
             (_, Some(status)) => of_status(status),
             _ => Response::default(),
         };
+        found.attributes.extend(stream.misses(unknown).then(unread));
         if end {
             self.streams.close(id);
         }
@@ -450,6 +454,11 @@ fn response(found: Response, stream: u32) -> Head {
 
 fn trailer(found: Response, stream: u32) -> Box<More> {
     Box::new(More::Trailer(Response { correlation: Some(stream.into()), ..found }))
+}
+
+/// Says that what the header table held was lost, and with it something that a span needs.
+fn unread() -> Attribute {
+    Attribute::both(semconv::WIRESPAN_INCOMPLETE, "header_table")
 }
 
 /// The messages that a side sends on a stream, if it is a call.

@@ -10,8 +10,17 @@ pub(super) struct Stream {
     pub(super) id: u32,
     /// The final response has begun.
     pub(super) answered: bool,
+    /// It was said that something of it could not be read.
+    pub(super) incomplete: bool,
     /// The call that it is, if it is one.
     pub(super) call: Option<Box<Call>>,
+}
+
+impl Stream {
+    /// Whether it has to be said that something of it could not be read: once is enough.
+    pub(super) fn misses(&mut self, something: bool) -> bool {
+        something && !std::mem::replace(&mut self.incomplete, true)
+    }
 }
 
 /// Open streams, oldest first.

@@ -49,10 +49,8 @@ impl Dialect {
     /// As servers are unless told otherwise.
     pub(crate) const POSTGRESQL: Self = Self { system: System::PostgreSql, backslash: false };
     /// As servers are unless told otherwise.
-    #[allow(dead_code, reason = "for the decoder that speaks it")]
     pub(crate) const MYSQL: Self = Self { system: System::MySql, backslash: true };
     /// CQL has no escapes.
-    #[allow(dead_code, reason = "for the decoder that speaks it")]
     pub(crate) const CQL: Self = Self { system: System::Cql, backslash: false };
 
     /// The same where a server said whether backslashes are escapes: `standard_conforming_strings` of `PostgreSQL`, and
@@ -76,7 +74,6 @@ pub(crate) struct Statement {
     single: Option<(usize, What)>,
 }
 
-#[allow(dead_code, reason = "for decoders of languages in which a statement has one target")]
 impl Statement {
     /// The operation, if there is one only: `SELECT`, `CREATE TABLE`.
     pub(crate) fn operation(&self) -> Option<&str> {
