@@ -202,6 +202,9 @@ impl Connection {
     /// Everything before the segment's acknowledgement number has arrived on the other direction, seen or not.
     fn acknowledge(&mut self, segment: &Segment<'_>, shared: &mut Shared<'_>) {
         let other = opposite(segment.direction);
+        // Of a connection that is older than the capture, this is where the other side's next byte is: if another one is seen first, bytes
+        // between them were lost.
+        self.halves[index(other)].stream.start(segment.ack);
         if self.halves[index(other)].stream.is_waiting() {
             self.advance(other, shared, |stream, each| stream.acknowledged(segment.ack, each));
         }
