@@ -127,3 +127,24 @@ pub fn go(name: &str) -> String {
     run(go);
     into
 }
+
+/// The password of the only user of [`postgresql`], `shop`: no output may contain it.
+pub const PASSWORD: &str = "c4n4ry-in-a-coal-mine";
+
+/// A `PostgreSQL` server with a database of its own that keeps nothing; it runs as the user that Debian makes for it.
+pub fn postgresql(rig: &Rig) -> Server {
+    const BIN: &str = "/usr/lib/postgresql/15/bin";
+    let as_user = ["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"];
+    let [home, data, password] = ["postgresql", "postgresql/data", "postgresql/password"].map(|name| rig.file(name).display().to_string());
+    fs::create_dir(&home).expect("a directory for the server");
+    fs::write(&password, PASSWORD).expect("its password");
+    run(command("chown", &["-R", "postgres", &home]));
+    let (initdb, password) = (format!("{BIN}/initdb"), format!("--pwfile={password}"));
+    let options = [&initdb, "-D", &data, "-U", "shop", "--auth=scram-sha-256", &password, "--no-sync", "--no-locale", "-E", "UTF8"];
+    run(command("setpriv", &[&as_user[..], &options].concat()));
+    let (port, server) = (free_port(), format!("{BIN}/postgres"));
+    let (number, sockets) = (port.to_string(), format!("unix_socket_directories={home}"));
+    let mut args = as_user.to_vec();
+    args.extend([&server, "-D", &data, "-p", &number, "-h", "127.0.0.1", "-c", "fsync=off", "-c", &sockets].map(|arg: &str| arg));
+    Server { port, program: rig.serve("setpriv", &args, port) }
+}

@@ -132,6 +132,14 @@ const TRAFFIC: &[Need] = &[
     },
     debian("redis-cli and redis-benchmark", &[Sign::Program("redis-benchmark")], &["redis-tools"]),
     Need {
+        what: "PostgreSQL 15",
+        signs: &[Sign::File("/usr/lib/postgresql/15/bin/postgres")],
+        source: Source::Service { package: "postgresql-15", unit: "postgresql.service" },
+    },
+    debian("psql", &[Sign::Program("psql")], &["postgresql-client-15"]),
+    debian("pgbench", &[Sign::File("/usr/lib/postgresql/15/bin/pgbench")], &["postgresql-15"]),
+    debian("psycopg 3 for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/psycopg/__init__.py")], &["python3-psycopg"]),
+    Need {
         what: "memcached",
         signs: &[Sign::Program("memcached")],
         source: Source::Service { package: "memcached", unit: "memcached.service" },
