@@ -213,6 +213,9 @@ pub struct Request {
     pub answered: bool,
     /// The messages of [`Kind::Publish`] and [`Kind::Consume`] that are in it, as far as anything is known of them.
     pub messages: Box<[Message]>,
+    /// It asks for what there may be nothing of, again and again: without an answer nothing is told of it, as if that were
+    /// [`Response::idle`].
+    pub quiet: bool,
 }
 
 impl Request {
@@ -228,6 +231,7 @@ impl Request {
             answered: true,
             messages: Box::default(),
         }
+            quiet: false,
     }
 }
 

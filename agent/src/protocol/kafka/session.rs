@@ -195,6 +195,7 @@ fn request(asked: &Asked<'_>) -> (Option<Request>, Box<[Sent]>) {
         }
     };
     request.attributes = attributes;
+    request.quiet = matches!(asked.api.role, Role::Fetch | Role::Metadata | Role::Quiet);
     // Negative numbers, too, are numbers of four bytes.
     request.correlation = Some(u64::from(asked.correlation as u32));
     (Some(request), sent)

@@ -47,6 +47,8 @@ pub(super) fn told(transcript: &Transcript) -> Vec<String> {
         None => "-".to_owned(),
         Some(Head::Request(request)) => {
             assert!(request.correlation.is_some() && request.carried.is_none() && !request.exports);
+            let asks_again = ["poll", "Metadata", "FindCoordinator"].contains(&request.name.as_ref());
+            assert_eq!(request.quiet, asks_again, "{}", request.name);
             let unanswered = if request.answered { "" } else { " unanswered" };
             format!("> {:?} {}{unanswered}:{}{}", request.kind, request.name, attributes(&request.attributes), messages(&request.messages))
         }
