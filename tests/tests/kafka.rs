@@ -72,7 +72,17 @@ fn what_two_clients_send_and_poll_is_told_and_whose_messages_they_got() {
     assert_eq!(lines(&run, "shop-python"), ["producer send orders x2"]);
     let mut shipping = lines(&run, "shipping-1");
     shipping.retain(|line| !is_early(line));
-    assert_eq!(shipping, ["client JoinGroup", "client SyncGroup", "consumer poll orders x8", "client commit orders", "client LeaveGroup"]);
+    assert_eq!(
+        shipping,
+        [
+            "client JoinGroup",
+            "client JoinGroup",
+            "client SyncGroup",
+            "consumer poll orders x8",
+            "client commit orders",
+            "client LeaveGroup"
+        ]
+    );
     // Messages of both topics may come in one answer or in two; nothing is told of the polls that found nothing.
     let polls: Vec<&Span> =
         run.spans.iter().filter(|span| span.kind == Kind::Consumer && span.text("messaging.client.id") == "billing-1").collect();
