@@ -76,6 +76,8 @@ pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 /// Messages of a call, where all of them could be counted: the conventions have no place for these numbers.
 pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";
+/// Version of the service that is called, where a protocol has one beside its name (Dubbo).
+pub const WIRESPAN_RPC_SERVICE_VERSION: &str = "wirespan.rpc.service_version";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
 /// Name of an error, where the status code is its number (MongoDB).

@@ -1,4 +1,5 @@
 //! The servers of the tests, with the configurations that they get.
+use crate::jvm;
 use crate::program::{Program, command, free_port, run};
 use crate::rig::Rig;
 use std::fs;
@@ -103,6 +104,47 @@ pub fn mariadb(rig: &Rig) -> Server {
         &format!("--init-file={init}"),
     ];
     Server { port, program: rig.serve("mariadbd", &args, port) }
+}
+
+/// Apache Kafka: a broker that is its own controller, with one partition a topic unless asked for more.
+pub fn kafka(rig: &Rig) -> Server {
+    let (port, controller, class_path) = (free_port(), free_port(), jvm::jars("kafka"));
+    let (data, config) = (rig.file("kafka"), rig.file("kafka.properties"));
+    let once = ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"]
+        .map(|topic| format!("{topic}.num.partitions=1\n{topic}.replication.factor=1\n{topic}.min.isr=1\n"))
+        .concat();
+    let text = format!(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\ncontroller.listener.names=CONTROLLER\n\
+         auto.create.topics.enable=false\ngroup.initial.rebalance.delay.ms=0\nnum.network.threads=1\nnum.io.threads=2\n\
+         log.cleaner.enable=false\nlog.dirs={}\n{once}",
+        data.display()
+    );
+    fs::write(&config, text).expect("Kafka's configuration");
+    let config = config.display().to_string();
+    let format = ["format", "--cluster-id", "wirespanwirespanwirespA", "--config", &config];
+    run(command("java", &jvm::java(&class_path, "kafka.tools.StorageTool", &format)));
+    Server { port, program: rig.serve("java", &jvm::java(&class_path, "kafka.Kafka", &[&config]), port) }
+}
+
+/// Apache `ZooKeeper`, one server without an ensemble.
+pub fn zookeeper(rig: &Rig) -> Server {
+    let (port, class_path, config) = (free_port(), jvm::jars("zookeeper"), rig.file("zookeeper.cfg"));
+    let text = format!(
+        "tickTime=500\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
+        rig.file("zookeeper").display()
+    );
+    fs::write(&config, text).expect("ZooKeeper's configuration");
+    let config = config.display().to_string();
+    let main = "org.apache.zookeeper.server.ZooKeeperServerMain";
+    Server { port, program: rig.serve("java", &jvm::java(&class_path, main, &[&config]), port) }
+}
+
+/// `Shop.java` of Apache Dubbo, which serves by `protocol`, and the class path that calls it.
+pub fn dubbo(rig: &Rig, protocol: &str) -> (Server, String) {
+    let (port, class_path) = (free_port(), jvm::classes(rig, "dubbo", "Shop.java"));
+    let program = rig.serve("java", &jvm::java(&class_path, "Shop", &["serve", protocol, &port.to_string()]), port);
+    (Server { port, program }, class_path)
 }
 
 /// A program of `tests/programs`, which gets its port as its first argument.

@@ -365,7 +365,8 @@ impl Conversation {
         for mut exchange in talk.pending.drain(..) {
             exchange.unanswered = Some(reason);
             exchange.over = at.max(exchange.asked.at);
-            out(Progress::Done(exchange));
+            let nothing = exchange.response.as_ref().map_or(exchange.request.quiet, |response| response.idle);
+            out(if nothing { Progress::Lost(exchange.id) } else { Progress::Done(exchange) });
         }
     }
 }

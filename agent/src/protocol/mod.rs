@@ -6,6 +6,7 @@
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
+pub mod dubbo;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
@@ -20,6 +21,7 @@ pub(crate) mod sql;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
+pub mod zookeeper;
 
 use attribute::Attribute;
 use context::Carried;
@@ -37,6 +39,8 @@ pub const PROTOCOLS: &[&dyn Protocol] = &[
     &mysql::MySql,
     &mongodb::MongoDb,
     &kafka::Kafka,
+    &zookeeper::ZooKeeper,
+    &dubbo::Dubbo,
 ];
 
 /// Who sent the bytes.
@@ -211,6 +215,9 @@ pub struct Request {
     pub correlation: Option<u64>,
     /// Whether a response will come at all.
     pub answered: bool,
+    /// It asks for what there may be nothing of, again and again: without an answer nothing is told of it, as if that were
+    /// [`Response::idle`].
+    pub quiet: bool,
     /// The messages of [`Kind::Publish`] and [`Kind::Consume`] that are in it, as far as anything is known of them.
     pub messages: Box<[Message]>,
 }
@@ -226,6 +233,7 @@ impl Request {
             exports: false,
             correlation: None,
             answered: true,
+            quiet: false,
             messages: Box::default(),
         }
     }

@@ -178,6 +178,9 @@ const TRAFFIC: &[Need] = &[
         signs: &[Sign::Program("tinyproxy")],
         source: Source::Service { package: "tinyproxy", unit: "tinyproxy.service" },
     },
+    // Brokers and servers of the JVM are fetched by Maven; what they need is in `tests/programs/*/pom.xml`, with every version fixed.
+    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
+    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
     // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
     Need {
         what: "Go 1.21 or newer",
@@ -189,8 +192,6 @@ const TRAFFIC: &[Need] = &[
 /// What the truth rig's programs are made with. What they need beyond this, the rig itself gets with fixed versions.
 const TRUTH: &[Need] = &[
     debian("npm", &[Sign::Program("npm")], &["npm"]),
-    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
-    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
     debian("libuv", &[Sign::File("/usr/include/uv.h")], &["libuv1-dev"]),
     Need { what: "unicorn", signs: &[Sign::Program("unicorn")], source: Source::Service { package: "unicorn", unit: "unicorn.service" } },
 ];
