@@ -190,7 +190,9 @@ impl Conversation {
                     None => exchange.answered.is_none(),
                 }
         });
-        let Some(exchange) = found else {
+        // Nobody answers what has not arrived: requests were lost, and this answers one of them.
+        let arrived = |exchange: &&mut Box<Exchange>| seq_distance(point.ack, exchange.asked.seq) > 0 || point.ack == 0;
+        let Some(exchange) = found.filter(arrived) else {
             counters.response_without_request += 1;
             if talk.unproven {
                 counters.unproven += talk.held.len() as u64;

@@ -204,9 +204,12 @@ impl Connection {
         let other = opposite(segment.direction);
         // Of a connection that is older than the capture, this is where the other side's next byte is: if another one is seen first, bytes
         // between them were lost.
-        self.halves[index(other)].stream.start(segment.ack);
-        if self.halves[index(other)].stream.is_waiting() {
-            self.advance(other, shared, |stream, each| stream.acknowledged(segment.ack, each));
+        let half = &mut self.halves[index(other)];
+        half.stream.start(segment.ack);
+        // The end of a stream counts as a byte.
+        let ack = half.fin.filter(|fin| seq_distance(segment.ack, *fin) > 0).unwrap_or(segment.ack);
+        if half.stream.is_waiting() || half.stream.next().is_some_and(|next| seq_distance(ack, next) > 0) {
+            self.advance(other, shared, |stream, each| stream.acknowledged(ack, segment.at, each));
         }
     }
 
@@ -433,6 +436,9 @@ fn keep(lane: &mut Lane, stream: &Stream, piece: &Piece<'_>) {
             lane.pending.extend_from_slice(bytes);
         }
         _ if lane.dropping || lane.pending.is_empty() => {
+            if let Piece::Unseen(_) = piece {
+                lane.missed(stream);
+            }
             lane.dropping = true;
             lane.taken = stream.end();
         }
