@@ -211,6 +211,8 @@ pub struct Request {
     pub correlation: Option<u64>,
     /// Whether a response will come at all.
     pub answered: bool,
+    /// Only its answer tells whether anything comes of it (see [`Response::idle`]): if none is seen, there is no span.
+    pub quiet: bool,
     /// The messages of [`Kind::Publish`] and [`Kind::Consume`] that are in it, as far as anything is known of them.
     pub messages: Box<[Message]>,
 }
@@ -226,6 +228,7 @@ impl Request {
             exports: false,
             correlation: None,
             answered: true,
+            quiet: false,
             messages: Box::default(),
         }
     }
