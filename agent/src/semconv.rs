@@ -113,6 +113,6 @@ pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.
 pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
 /// What is missing, and why: `input_ended` (the exchange was still going on), `header_table` (fields were named on the connection before
-/// anybody looked), `compression` (nobody decompressed it), `consumer` (who takes messages from which queue was said before), `version` (so
-/// was the protocol's, which says where names stand).
+/// anybody looked), `statement` (the same of what was prepared), `compression` (nobody decompressed it), `consumer` (who takes messages from
+/// which queue was said before), `version` (so was the protocol's, which says where names stand).
 pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

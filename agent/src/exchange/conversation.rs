@@ -386,12 +386,21 @@ impl Conversation {
             talk.proven(out);
         }
         for mut exchange in talk.pending.drain(..) {
+            if is_idle(&exchange) {
+                out(Progress::Lost(exchange.id));
+                continue;
+            }
             exchange.unanswered = Some(reason);
             exchange.over = at.max(exchange.asked.at);
             let nothing = exchange.response.as_ref().map_or(exchange.request.quiet, |response| response.idle);
             out(if nothing { Progress::Lost(exchange.id) } else { Progress::Done(exchange) });
         }
     }
+}
+
+/// Whether nothing came of it, or nobody knows what.
+fn is_idle(exchange: &Exchange) -> bool {
+    exchange.response.as_ref().map_or(exchange.request.quiet, |response| response.idle)
 }
 
 /// Adds to what is known of a response.
@@ -451,7 +460,7 @@ impl Talk {
     /// An exchange is over; with `reads`, it waits until the answer to a call was read, or what was pushed without one.
     fn done(&mut self, exchange: Box<Exchange>, reads: bool, out: &mut dyn FnMut(Progress)) {
         let awaited = if exchange.client { exchange.answered.is_some() } else { exchange.pushed && !exchange.request.answered };
-        if exchange.response.as_ref().is_some_and(|response| response.idle) {
+        if is_idle(&exchange) {
             out(Progress::Lost(exchange.id));
         } else if self.unproven && exchange.request.answered {
             self.held.push(exchange);

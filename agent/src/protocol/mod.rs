@@ -224,8 +224,7 @@ pub struct Request {
     pub correlation: Option<u64>,
     /// Whether a response will come at all.
     pub answered: bool,
-    /// It asks for what there may be nothing of, again and again: without an answer nothing is told of it, as if that were
-    /// [`Response::idle`].
+    /// Only its answer tells whether anything comes of it (see [`Response::idle`]): if none is seen, there is no span.
     pub quiet: bool,
     /// The messages of [`Kind::Publish`] and [`Kind::Consume`] that are in it, as far as anything is known of them.
     pub messages: Box<[Message]>,

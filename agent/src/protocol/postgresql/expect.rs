@@ -1,8 +1,8 @@
 //! What a client has sent and the server has not answered, oldest first.
 use std::collections::VecDeque;
 
-/// Messages that may wait for their answers: three each for a pipeline of 10,000 statements. Four bytes each.
-const MOST: usize = 32 * 1024;
+/// Messages that may wait for their answers: three each for a pipeline of 5,000 statements. 16 bytes each.
+const MOST: usize = 16 * 1024;
 
 /// What is to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ impl Expect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) expect: Expect,
-    /// It is part of a request.
-    pub(super) request: bool,
+    /// The number of the request that it is part of; zero if it is part of none.
+    pub(super) request: u64,
     /// With its answer, the request's ends.
     pub(super) last: bool,
 }
@@ -59,15 +59,13 @@ impl Queue {
         self.waiting.front().copied()
     }
 
-    /// `false` if there were too many: then none is known any more.
-    pub(super) fn push(&mut self, waiting: Waiting) -> bool {
+    /// Adds a message. If there are too many, none is known any more, and nothing up to the next `ReadyForQuery` is paired.
+    pub(super) fn push(&mut self, waiting: Waiting) {
         if self.waiting.len() >= MOST {
             self.clear();
-            return false;
         }
         self.syncs += usize::from(waiting.expect == Expect::Sync);
         self.waiting.push_back(waiting);
-        true
     }
 
     pub(super) fn pop(&mut self) -> Option<Waiting> {

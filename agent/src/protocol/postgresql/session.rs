@@ -37,11 +37,9 @@ struct Group {
 
 /// The answer that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    None,
-    /// Nothing was told of it.
-    Begun,
-    Headed,
+struct Answer {
+    /// It was told what it is.
+    headed: bool,
 }
 
 /// The state of a connection.
@@ -55,7 +53,9 @@ pub(super) struct Session {
     portals: Prepared<Box<[u8]>>,
     group: Option<Group>,
     waiting: Queue,
-    answer: Answer,
+    answer: Option<Answer>,
+    /// Number of the request that began last.
+    asked: u64,
     /// The client sends rows, of which some may be lost without harm.
     copying: bool,
 }
@@ -72,7 +72,8 @@ impl Session {
             portals: Prepared::default(),
             group: None,
             waiting: Queue::default(),
-            answer: Answer::None,
+            answer: None,
+            asked: 0,
             copying: false,
         }
     }
@@ -89,9 +90,10 @@ impl Session {
                 let (body, whole) = message::body(bytes, header)?;
                 let text = body.strip_suffix(b"\0").filter(|_| whole).unwrap_or(body);
                 let statement = sql::read(text, self.dialect, whole);
-                self.expect(Expect::Simple, true, true);
+                self.asked += 1;
+                self.expect(Expect::Simple, self.asked, true);
                 Ok(Take {
-                    head: Some(self.request(Some(&statement))),
+                    head: Some(Box::new(Head::Request(Request { quiet: statement.text.is_empty(), ..self.describe(Some(&statement)) }))),
                     head_len: header.total.min(message::LONGEST_HEAD as u64),
                     ..single(header)
                 })
@@ -106,7 +108,7 @@ impl Session {
                 if let Some(group) = &mut self.group {
                     group.parsed = Some(statement);
                 }
-                self.expect(Expect::Parse, true, false);
+                self.expect(Expect::Parse, self.asked, false);
                 Ok(Take { used: header.total, start, ..Take::default() })
             }
             b'B' => {
@@ -120,17 +122,20 @@ impl Session {
                     }
                     statement
                 });
-                self.expect(Expect::Bind, true, false);
+                let start = self.begin_group();
+                self.expect(Expect::Bind, self.asked, false);
                 // Its values tell one request from the other where somebody hands it on.
-                Ok(Take { end: false, ..self.executed(statement.as_deref(), header, body.len()) })
+                let head = self.executes(statement.as_deref());
+                Ok(Take { start, head, head_len: (message::HEADER + body.len()) as u64, end: false, ..single(header) })
             }
             b'E' => {
                 let (body, _) = message::body(bytes, header)?;
                 let statement = message::text(body).and_then(|(portal, _)| self.portals.get(portal));
-                self.expect(Expect::Execute, true, true);
-                let take = self.executed(statement.as_deref(), header, body.len());
+                let start = self.begin_group();
+                self.expect(Expect::Execute, self.asked, true);
+                let head = self.executes(statement.as_deref());
                 self.group = None;
-                Ok(take)
+                Ok(Take { start, head, head_len: (message::HEADER + body.len()) as u64, ..single(header) })
             }
             b'D' | b'C' => {
                 let (body, _) = message::body(bytes, header)?;
@@ -146,20 +151,21 @@ impl Session {
                     (_, false) => Expect::DescribePortal,
                 };
                 let grouped = self.group.is_some();
-                self.expect(expect, grouped, false);
+                self.expect(expect, if grouped { self.asked } else { 0 }, false);
                 Ok(Take { start: !grouped, end: !grouped, ..single(header) })
             }
             b'F' => {
-                self.expect(Expect::Function, true, true);
-                self.expect(Expect::Sync, false, false);
+                let (body, _) = message::body(bytes, header)?;
+                self.asked += 1;
+                self.expect(Expect::Function, self.asked, true);
+                self.expect(Expect::Sync, 0, false);
                 let mut request = self.describe(None);
                 request.name = Cow::Borrowed("FUNCTION CALL");
                 request.attributes.push(Attribute::both(semconv::DB_OPERATION_NAME, "FUNCTION CALL"));
-                let (body, _) = message::body(bytes, header)?;
                 Ok(Take { head: Some(Box::new(Head::Request(request))), head_len: (message::HEADER + body.len()) as u64, ..single(header) })
             }
             b'S' => {
-                self.expect(Expect::Sync, false, false);
+                self.expect(Expect::Sync, 0, false);
                 Ok(single(header))
             }
             _ => Ok(single(header)),
@@ -181,7 +187,7 @@ impl Session {
         Ok(Take { used: total, start: true, end: true, ..Take::default() })
     }
 
-    fn expect(&mut self, expect: Expect, request: bool, last: bool) {
+    fn expect(&mut self, expect: Expect, request: u64, last: bool) {
         self.waiting.push(Waiting { expect, request, last });
     }
 
@@ -189,28 +195,33 @@ impl Session {
     fn begin_group(&mut self) -> bool {
         let begins = self.group.is_none();
         if begins {
+            self.asked += 1;
             self.group = Some(Group { parsed: None, headed: false });
         }
         begins
     }
 
-    /// A message that says what is executed.
-    fn executed(&mut self, statement: Option<&Statement>, header: Header, shown: usize) -> Take {
-        let start = self.begin_group();
-        let told = self.group.as_mut().is_some_and(|group| std::mem::replace(&mut group.headed, true));
-        let head = (!told).then(|| self.request(statement));
-        Take { start, head, head_len: (message::HEADER + shown) as u64, ..single(header) }
+    /// The head of a request, if this is the first of its messages that says what is executed.
+    fn executes(&mut self, statement: Option<&Statement>) -> Option<Box<Head>> {
+        if self.group.as_mut().is_some_and(|group| std::mem::replace(&mut group.headed, true)) {
+            return None;
+        }
+        let mut request = self.describe(statement);
+        if statement.is_none() {
+            request.attributes.push(Attribute::both(semconv::WIRESPAN_INCOMPLETE, "statement"));
+        }
+        Some(Box::new(Head::Request(request)))
     }
 
     /// A request that executes nothing is over before the next message. If nothing was bound, it prepares a statement.
     fn end_group(&mut self) -> Take {
         self.waiting.end_request();
         let prepares = self.group.take().filter(|group| !group.headed);
-        Take { head: prepares.map(|group| self.request(group.parsed.as_deref())), end: true, ..Take::default() }
-    }
-
-    fn request(&self, statement: Option<&Statement>) -> Box<Head> {
-        Box::new(Head::Request(self.describe(statement)))
+        let head = prepares.map(|group| {
+            let statement = group.parsed.as_deref();
+            Box::new(Head::Request(Request { quiet: true, ..self.describe(statement) }))
+        });
+        Take { head, end: true, ..Take::default() }
     }
 
     fn describe(&self, statement: Option<&Statement>) -> Request {
@@ -234,7 +245,9 @@ impl Session {
             carried.clone_from(&statement.carried);
         }
         let name = name.or_else(|| self.database.as_deref().map(|database| Cow::Owned(database.to_owned())));
-        Request { attributes, carried, ..Request::new(Kind::Database, name.unwrap_or(Cow::Borrowed(UNKNOWN))) }
+        let name = name.unwrap_or(Cow::Borrowed(UNKNOWN));
+        // In order, but for what was lost.
+        Request { attributes, carried, correlation: Some(self.asked), ..Request::new(Kind::Database, name) }
     }
 
     fn server(&mut self, bytes: &[u8]) -> Result<Take, Stop> {
@@ -274,80 +287,81 @@ impl Session {
 
     /// A message that answers nothing, alone or within an answer.
     fn aside(&self, header: Header) -> Take {
-        let alone = self.answer == Answer::None;
+        let alone = self.answer.is_none();
         Take { start: alone, end: alone, ..single(header) }
     }
 
-    /// What a step of an answer says: its head where it has none yet, and then what its end adds.
-    fn tell(&mut self, response: Response, mut take: Take) -> Take {
-        take.start = self.answer == Answer::None;
-        if self.answer != Answer::Headed {
-            take.head = Some(Box::new(Head::Response(response)));
-        } else if response != Response::default() {
-            take.more = Some(Box::new(More::Trailer(response)));
+    /// What a step of the answer to a request says: its head where it has none yet, and then what its end adds, if anything.
+    fn tell(&mut self, request: u64, response: Option<Response>, mut take: Take) -> Take {
+        take.start = self.answer.is_none();
+        let headed = self.answer.is_some_and(|answer| answer.headed);
+        let numbered = |response| Response { correlation: Some(request), ..response };
+        if headed {
+            take.more = response.map(|response| Box::new(More::Trailer(numbered(response))));
+        } else {
+            take.head = Some(Box::new(Head::Response(numbered(response.unwrap_or_default()))));
         }
-        self.answer = if take.end { Answer::None } else { Answer::Headed };
+        self.answer = (!take.end).then_some(Answer { headed: true });
         take
     }
 
     /// `ReadyForQuery`: a simple query is over; or all up to the next `Sync` is, and what was not answered never will be.
     fn ready(&mut self, header: Header) -> Result<Take, Stop> {
         self.copying = false;
-        match self.waiting.front().map(|waiting| waiting.expect) {
-            Some(Expect::Simple) => {
+        let Some(waiting) = self.waiting.front() else { return Ok(self.aside(header)) };
+        match waiting.expect {
+            Expect::Simple => {
                 self.waiting.pop();
-                Ok(self.tell(Response::default(), single(header)))
+                Ok(self.tell(waiting.request, None, single(header)))
             }
-            Some(Expect::Sync) | None => {
+            Expect::Sync => {
                 self.waiting.pop();
                 Ok(self.aside(header))
             }
-            Some(_) if self.waiting.has_sync() => {
-                let given_up = self.skip_request();
-                if given_up || self.answer != Answer::None {
+            _ if self.waiting.has_sync() => match self.skip_request() {
+                Some(request) => {
                     let idle = Response { idle: true, ..Response::default() };
-                    return Ok(self.tell(idle, Take { end: true, ..Take::default() }));
+                    Ok(self.tell(request, Some(idle), Take { end: true, ..Take::default() }))
                 }
-                self.ready(header)
-            }
-            Some(_) => Err(Stop::Invalid),
+                None => self.ready(header),
+            },
+            _ => Err(Stop::Invalid),
         }
     }
 
-    /// Forgets the messages of the oldest request before the next `Sync`, or those that are no request's. Whether it was a request.
-    fn skip_request(&mut self) -> bool {
+    /// Forgets the messages of the oldest request before the next `Sync`, or those that are no request's; the request's number.
+    fn skip_request(&mut self) -> Option<u64> {
         while self.waiting.front().is_some_and(|waiting| waiting.expect != Expect::Sync) {
-            if self.waiting.pop().is_some_and(|waiting| waiting.last) {
-                return true;
+            if let Some(Waiting { last: true, request, .. }) = self.waiting.pop() {
+                return Some(request);
             }
         }
-        false
+        None
     }
 
     /// An error answers the request that waits; in the extended protocol what follows up to the next `Sync` is left out.
     fn error(&mut self, header: Header, body: &[u8]) -> Take {
         let (code, fatal) = message::error(body);
         let code = code.map_or(Cow::Borrowed("_OTHER"), |code| Cow::Owned(String::from_utf8_lossy(code).into_owned()));
-        let simple = self.waiting.front().is_some_and(|waiting| waiting.expect == Expect::Simple);
-        let concerns = if simple {
-            if fatal {
-                self.waiting.pop();
-            }
-            true
-        } else {
-            self.skip_request() || self.answer != Answer::None
-        };
         self.copying = false;
-        if !concerns {
-            return self.aside(header);
-        }
+        let simple = self.waiting.front().filter(|waiting| waiting.expect == Expect::Simple);
+        let request = match simple {
+            Some(waiting) => {
+                if fatal {
+                    self.waiting.pop();
+                }
+                Some(waiting.request)
+            }
+            None => self.skip_request(),
+        };
+        let Some(request) = request else { return self.aside(header) };
         let response = Response {
             attributes: vec![Attribute::both(semconv::DB_RESPONSE_STATUS_CODE, code.clone())],
             client_error: Some(code.clone()),
             server_error: Some(code),
             ..Response::default()
         };
-        self.tell(response, Take { end: !simple || fatal, ..single(header) })
+        self.tell(request, Some(response), Take { end: simple.is_none() || fatal, ..single(header) })
     }
 
     /// A message of an answer.
@@ -368,27 +382,27 @@ impl Session {
             b'W' => self.leave = Some("postgresql-replication"),
             _ => {}
         }
-        if !waiting.request {
+        if waiting.request == 0 {
             return Ok(self.aside(header));
         }
         let end = answered && waiting.last;
-        let decides = end || matches!(kind, b'D' | b'C' | b'I' | b's' | b'G' | b'H' | b'W');
         let used = if matches!(kind, b'D' | b'd') { run(bytes, header) } else { header.total };
         let take = Take { used, end, ..Take::default() };
-        if !decides {
-            let start = self.answer == Answer::None;
-            if start {
-                self.answer = Answer::Begun;
-            }
+        if !end && !matches!(kind, b'D' | b'C' | b'I' | b's' | b'G' | b'H' | b'W') {
+            // An error may still follow instead of a result.
+            let start = self.answer.is_none();
+            self.answer.get_or_insert(Answer { headed: false });
             return Ok(Take { start, ..take });
+        }
+        if self.answer.is_some_and(|answer| answer.headed) {
+            if end {
+                self.answer = None;
+            }
+            return Ok(take);
         }
         // Nothing was executed, or there was nothing to execute.
         let idle = kind == b'I' || (end && !matches!(waiting.expect, Expect::Execute | Expect::Function));
-        if self.answer == Answer::Headed {
-            self.answer = if end { Answer::None } else { Answer::Headed };
-            return Ok(take);
-        }
-        Ok(self.tell(Response { idle, ..Response::default() }, take))
+        Ok(self.tell(waiting.request, Some(Response { idle, ..Response::default() }), take))
     }
 }
 
@@ -434,7 +448,7 @@ impl Decoder for Session {
                 drop(self.statements.remove(&[][..]));
                 self.portals.clear();
             }
-            Side::Server => self.answer = Answer::None,
+            Side::Server => self.answer = None,
         }
         if from == Side::Server || !self.copying {
             self.waiting.clear();
