@@ -1,6 +1,8 @@
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.codelibs.opensearch.runner.OpenSearchRunner;
 
-/** One node of OpenSearch: `Search PORT TRANSPORT_PORT DIRECTORY`. */
+/** One node of OpenSearch: `Search PORT TRANSPORT_PORT DIRECTORY`, where it makes a file `ready` when it is that. */
 public class Search {
     public static void main(String[] args) throws Exception {
         OpenSearchRunner runner = new OpenSearchRunner();
@@ -12,6 +14,8 @@ public class Search {
             settings.put("cluster.routing.allocation.disk.threshold_enabled", "false");
         });
         runner.build(OpenSearchRunner.newConfigs().numOfNode(1).clusterName("test").basePath(args[2]).disableESLogger());
+        runner.ensureYellow();
+        Files.createFile(Path.of(args[2], "ready"));
         Thread.currentThread().join();
     }
 }
