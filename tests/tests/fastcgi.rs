@@ -44,7 +44,9 @@ fn a_request_is_followed_through_the_web_server_to_the_script() {
         spans.sort_by_key(|span| (span.start, span.kind == Kind::Server));
         let told: Vec<String> = spans
             .iter()
-            .map(|span| format!("{} {} {} {}", span.kind, span.name, span.number("http.response.status_code").unwrap_or_default(), span.failed))
+            .map(|span| {
+                format!("{} {} {} {}", span.kind, span.name, span.number("http.response.status_code").unwrap_or_default(), span.failed)
+            })
             .collect();
         let mut expected = Vec::new();
         for (client, server) in [

@@ -152,8 +152,17 @@ impl Session {
     fn server(&mut self, bytes: &[u8]) -> Result<Option<Take>, ()> {
         if let Some(content) = self.content {
             let shown = bytes.get(..usize::try_from(content.left).unwrap_or(usize::MAX)).unwrap_or(bytes);
-            self.get(content.id).into_iter().for_each(|open| open.headers.take(shown));
-            return Ok(Some(self.passed(content, shown.len() as u64)));
+            let mut told = None;
+            if let Some(open) = self.get(content.id).filter(|open| !open.headers.over) {
+                open.headers.take(shown);
+                // Not only at the end, which may lie behind more content than is captured.
+                told = open.headers.status.map(|status| (open.number, status));
+            }
+            let take = self.passed(content, shown.len() as u64);
+            return Ok(Some(match told {
+                Some((number, status)) => Take { stream: number, more: Some(trailer(of_answer(status), number)), ..take },
+                None => take,
+            }));
         }
         let Some(record) = Record::read(bytes)? else { return Ok(None) };
         let whole = Take { used: record.whole() as u64, ..Take::default() };
@@ -175,8 +184,11 @@ impl Session {
                 let response = outcome(open, body);
                 let (number, first) = (open.number, !open.answered);
                 self.open.retain(|open| open.id != record.id);
-                let (head, more) =
-                    if first { (Some(Box::new(Head::Response(response))), None) } else { (None, Some(Box::new(More::Trailer(response)))) };
+                let (head, more) = if first {
+                    (Some(Box::new(Head::Response(Response { correlation: Some(number), ..response }))), None)
+                } else {
+                    (None, (response != Response::default()).then(|| trailer(response, number)))
+                };
                 Ok(Some(Take { used: whole.used, stream: number, start: first, head, more, end: true, ..Take::default() }))
             }
             _ => Ok(Some(whole)),
@@ -197,24 +209,30 @@ fn head_of(request: Request, number: u64) -> Take {
     Take { stream: number, start: true, head: Some(Box::new(Head::Request(request))), ..Take::default() }
 }
 
-/// What the end of a request says.
+/// What a status says of an answer, which is never an interim one.
+fn of_answer(status: u16) -> Response {
+    Response { interim: false, ..of_status(status) }
+}
+
+fn trailer(response: Response, number: u64) -> Box<More> {
+    Box::new(More::Trailer(Response { correlation: Some(number), ..response }))
+}
+
+/// What the end of a request adds to the status.
 fn outcome(open: &Open, body: &[u8]) -> Response {
-    let mut response = open.headers.status.map(of_status).unwrap_or_default();
-    response.interim = false;
-    response.correlation = Some(open.number);
+    let mut response = Response::default();
     let (exit, refusal) = match body {
         [a, b, c, d, refusal] => (u32::from_be_bytes([*a, *b, *c, *d]), *refusal),
         _ => (0, 0),
     };
-    let mut fail = |error: Cow<'static, str>| {
-        response.client_error.get_or_insert_with(|| error.clone());
-        response.server_error.get_or_insert(error);
+    let error = match (refusal, exit) {
+        (0, 0) => None,
+        // The status says more.
+        (0, _) => open.headers.status.is_none_or(|status| status < 500).then_some("exit_status"),
+        _ => Some(REFUSALS.get(usize::from(refusal) - 1).copied().unwrap_or("_OTHER")),
     };
-    if refusal > 0 {
-        fail(REFUSALS.get(usize::from(refusal) - 1).copied().unwrap_or("_OTHER").into());
-    } else if exit != 0 {
-        fail("exit_status".into());
-    }
+    response.client_error = error.map(Cow::Borrowed);
+    response.server_error = error.map(Cow::Borrowed);
     if exit != 0 {
         response.attributes.push(Attribute::both(semconv::WIRESPAN_FASTCGI_EXIT_STATUS, i64::from(exit)));
     }
