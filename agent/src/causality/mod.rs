@@ -303,7 +303,7 @@ impl Causality {
             self.note_missing(id);
         }
         self.end_rounds(Nanos::MAX);
-        self.messages.tick(Nanos::MAX, &mut self.retry);
+        self.messages.finish(&mut self.retry);
         self.settle(out);
         while let Some((_, id)) = self.holds_due.pop_front() {
             self.waited(id, Waited::Enough);

@@ -110,7 +110,9 @@ impl Conversation {
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if talk.pending.len() >= MAX_PENDING {
             counters.too_many += 1;
-            return;
+            // Where answers say what they answer, some requests may never get one: a message that its consumer does not acknowledge.
+            let Some(oldest) = talk.pending.pop_front_if(|_| talk.many) else { return };
+            out(Progress::Lost(oldest.id));
         }
         let pushed = side == Side::Server;
         talk.mutual |= pushed;
@@ -200,10 +202,29 @@ impl Conversation {
             return;
         }
         counters.idle += u64::from(response.idle);
+        let also = response.also.iter().map(|correlation| Response { correlation: Some(*correlation), ..response.same() });
+        let also: Vec<Response> = also.collect();
         exchange.answered = Some(point);
         exchange.response = Some(response);
         talk.answering[side as usize] = Some(exchange.id);
         out(Progress::Answered { id: exchange.id, first: point });
+        for response in also {
+            self.answered_at_once(pushed, point, response, out);
+        }
+    }
+
+    /// An answer to several requests is over for all but the first with its first byte.
+    fn answered_at_once(&mut self, pushed: bool, point: Point, response: Response, out: &mut dyn FnMut(Progress)) {
+        let reads = self.reads;
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        let found = talk.of_stream(response.correlation, pushed).and_then(|index| talk.pending.remove(index));
+        let Some(mut exchange) = found else { return };
+        out(Progress::Answered { id: exchange.id, first: point });
+        exchange.answered = Some(point);
+        exchange.ended = Some(point);
+        exchange.over = point.at;
+        exchange.response = Some(response);
+        talk.done(exchange, reads, out);
     }
 
     /// What the end of a response adds to it.

@@ -342,6 +342,8 @@ impl Connection {
         let clients: &[Direction] = match self.opened.role {
             Role::Client => &[Direction::Out],
             Role::Server => &[Direction::In],
+            // Where the bytes could be either side's, the first counts: clients get their ports from the upper ones.
+            Role::Unknown if self.opened.local.port() > self.opened.remote.port() => &[Direction::Out, Direction::In],
             Role::Unknown => &[Direction::In, Direction::Out],
         };
         let mut best: Option<(u8, &'static dyn Protocol, Direction)> = None;

@@ -189,6 +189,8 @@ impl Lane {
             return;
         }
         if take.start {
+            // What could not be decoded ends where something can.
+            self.close(stream, self.taken, reader.socket, reader.side, reader.out);
             self.open = stream.point(self.taken).map(|first| Open { first, headed: false, truncated: false });
         }
         if let (Some(head), Some(open)) = (take.head, self.open.as_mut()) {

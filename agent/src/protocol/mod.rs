@@ -242,6 +242,8 @@ pub struct Response {
     pub server_error: Option<Cow<'static, str>>,
     /// Which request it answers; `None` means the oldest one.
     pub correlation: Option<u64>,
+    /// Further requests that the same bytes answer in the same way (an acknowledgement of several messages).
+    pub also: Box<[u64]>,
     /// Another response to the same request follows (HTTP 1xx): times count, the exchange goes on.
     pub interim: bool,
     /// It answers a poll that found nothing, a heartbeat or the like: there is no span, and the exchange is counted.
@@ -251,6 +253,14 @@ pub struct Response {
     /// The span's name after all, as the request's proved not to be of low cardinality. The attributes then replace those of the
     /// request that have the same key.
     pub name: Option<Cow<'static, str>>,
+}
+
+impl Response {
+    /// What it says of every request that it answers.
+    #[must_use]
+    pub fn same(&self) -> Self {
+        Self { client_error: self.client_error.clone(), server_error: self.server_error.clone(), idle: self.idle, ..Self::default() }
+    }
 }
 
 /// The end of an exchange that one side gave up.
