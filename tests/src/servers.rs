@@ -1,6 +1,7 @@
 //! The servers of the tests, with the configurations that they get.
 use crate::program::{Program, command, free_port, run};
 use crate::rig::Rig;
+use crate::wait::wait_until;
 use std::fs;
 use std::path::Path;
 
@@ -103,6 +104,57 @@ pub fn mariadb(rig: &Rig) -> Server {
         &format!("--init-file={init}"),
     ];
     Server { port, program: rig.serve("mariadbd", &args, port) }
+}
+
+/// nats-server with streams.
+pub fn nats(rig: &Rig) -> Server {
+    let (port, store) = (free_port(), rig.file("streams").display().to_string());
+    let args = ["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream", "--store_dir", &store];
+    Server { port, program: rig.serve("nats-server", &args, port) }
+}
+
+/// mosquitto for anybody.
+pub fn mosquitto(rig: &Rig) -> Server {
+    let port = free_port();
+    let config = rig.file("mosquitto.conf");
+    fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")).expect("mosquitto's configuration");
+    Server { port, program: rig.serve("mosquitto", &["-c", &config.display().to_string()], port) }
+}
+
+/// `RabbitMQ` as a node of its own, with the given plug-ins. What it starts besides ends with the rig's cgroup.
+pub fn rabbitmq(rig: &Rig, plugins: &str) -> Server {
+    let (port, distribution, mapper) = (free_port(), free_port(), free_port());
+    let dir = rig.file("rabbitmq");
+    fs::create_dir(&dir).expect("RabbitMQ's directory");
+    fs::write(dir.join("plugins"), format!("[{plugins}].\n")).expect("RabbitMQ's plug-ins");
+    fs::write(dir.join("rabbitmq.conf"), "").expect("RabbitMQ's configuration");
+    let dir = dir.display();
+    let settings = [
+        format!("HOME={dir}"),
+        format!("ERL_EPMD_PORT={mapper}"),
+        "ERL_EPMD_ADDRESS=127.0.0.1".to_owned(),
+        format!("RABBITMQ_NODENAME=wirespan{port}@localhost"),
+        "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1".to_owned(),
+        format!("RABBITMQ_NODE_PORT={port}"),
+        format!("RABBITMQ_DIST_PORT={distribution}"),
+        format!("RABBITMQ_MNESIA_BASE={dir}/mnesia"),
+        format!("RABBITMQ_LOG_BASE={dir}/log"),
+        format!("RABBITMQ_ENABLED_PLUGINS_FILE={dir}/plugins"),
+        format!("RABBITMQ_CONFIG_FILE={dir}/rabbitmq"),
+    ];
+    let mut args: Vec<&str> = settings.iter().map(String::as_str).collect();
+    args.push("/usr/lib/rabbitmq/bin/rabbitmq-server");
+    Server { port, program: rig.serve("env", &args, port) }
+}
+
+/// Starts one end of a broker, a role of the Go program `brokers` there, and waits until it is ready.
+pub fn role(rig: &Rig, name: &str, url: &str) -> Program {
+    let said = rig.file(&format!("{name}.out"));
+    let mut program = rig.command(&go("brokers"), &[name, url]);
+    program.stdout(fs::File::create(&said).expect("a file for messages"));
+    let program = Program::start(program);
+    wait_until(&format!("{name} is ready"), || fs::read_to_string(&said).is_ok_and(|said| said.contains("ready")));
+    program
 }
 
 /// A program of `tests/programs`, which gets its port as its first argument.

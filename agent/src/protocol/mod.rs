@@ -11,8 +11,10 @@ pub mod http1;
 pub mod http2;
 pub mod kafka;
 pub mod memcached;
+mod messaging;
 pub mod mongodb;
 pub mod mysql;
+pub mod nats;
 pub mod postgresql;
 pub mod redact;
 pub mod redis;
@@ -37,6 +39,7 @@ pub const PROTOCOLS: &[&dyn Protocol] = &[
     &mysql::MySql,
     &mongodb::MongoDb,
     &kafka::Kafka,
+    &nats::Nats,
 ];
 
 /// Who sent the bytes.

@@ -170,6 +170,25 @@ const TRAFFIC: &[Need] = &[
         signs: &[Sign::Program("tinyproxy")],
         source: Source::Service { package: "tinyproxy", unit: "tinyproxy.service" },
     },
+    Need {
+        what: "nats-server",
+        signs: &[Sign::Program("nats-server")],
+        source: Source::Service { package: "nats-server", unit: "nats-server.service" },
+    },
+    Need {
+        what: "RabbitMQ",
+        signs: &[Sign::File("/usr/lib/rabbitmq/bin/rabbitmq-server")],
+        source: Source::Service { package: "rabbitmq-server", unit: "rabbitmq-server.service" },
+    },
+    Need {
+        what: "mosquitto",
+        signs: &[Sign::Program("mosquitto")],
+        source: Source::Service { package: "mosquitto", unit: "mosquitto.service" },
+    },
+    debian("mosquitto_pub and mosquitto_sub", &[Sign::Program("mosquitto_pub")], &["mosquitto-clients"]),
+    debian("pika for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/pika/__init__.py")], &["python3-pika"]),
+    debian("Proton for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/proton/__init__.py")], &["python3-qpid-proton"]),
+    debian("Paho for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/paho/mqtt/client.py")], &["python3-paho-mqtt"]),
     // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
     Need {
         what: "Go 1.21 or newer",
