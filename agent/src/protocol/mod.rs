@@ -3,6 +3,7 @@
 //! A protocol is one file that detects, decodes, names and redacts, and one line in [`PROTOCOLS`]. A [`Decoder`] sees both
 //! directions of one connection. The driver in [`crate::flow`] keeps the bytes that a decoder has not taken yet, steps over bytes
 //! that were never captured where the decoder said how many follow, and resynchronises where it did not.
+pub mod amqp;
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
@@ -40,6 +41,7 @@ pub const PROTOCOLS: &[&dyn Protocol] = &[
     &mongodb::MongoDb,
     &kafka::Kafka,
     &nats::Nats,
+    &amqp::Amqp,
 ];
 
 /// Who sent the bytes.
