@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod memcached;
 mod messaging;
 pub mod mongodb;
+pub mod mqtt;
 pub mod mysql;
 pub mod nats;
 pub mod postgresql;
@@ -42,6 +43,7 @@ pub const PROTOCOLS: &[&dyn Protocol] = &[
     &kafka::Kafka,
     &nats::Nats,
     &amqp::Amqp,
+    &mqtt::Mqtt,
 ];
 
 /// Who sent the bytes.
