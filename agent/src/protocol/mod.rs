@@ -4,6 +4,7 @@
 //! directions of one connection. The driver in [`crate::flow`] keeps the bytes that a decoder has not taken yet, steps over bytes
 //! that were never captured where the decoder said how many follow, and resynchronises where it did not.
 pub mod amqp;
+pub mod amqp1;
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
@@ -43,6 +44,7 @@ pub const PROTOCOLS: &[&dyn Protocol] = &[
     &kafka::Kafka,
     &nats::Nats,
     &amqp::Amqp,
+    &amqp1::Amqp1,
     &mqtt::Mqtt,
 ];
 
