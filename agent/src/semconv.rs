@@ -89,5 +89,6 @@ pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.
 pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
 /// What is missing, and why: `input_ended` (the exchange was still going on), `header_table` (fields were named on the connection before
-/// anybody looked), `compression` (nobody decompressed it).
+/// anybody looked), `compression` (nobody decompressed it),
+/// `statement` (it was prepared before anybody looked).
 pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

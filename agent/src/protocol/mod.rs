@@ -27,7 +27,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &memcached::Memcached, &mysql::MySql, &mongodb::MongoDb];
+pub const PROTOCOLS: &[&dyn Protocol] =
+    &[&http1::Http1, &http2::Http2, &redis::Redis, &memcached::Memcached, &mysql::MySql, &mongodb::MongoDb];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

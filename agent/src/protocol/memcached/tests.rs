@@ -19,7 +19,7 @@ fn value(attributes: &[Attribute], key: &str) -> String {
     })
 }
 
-/// Messages in a line each: `> name | text` with `!` if it is not answered, `< error hit`, with `idle` if it says nothing, and `-` for what
+/// Messages in a line each: `> name | text` with `!` if it is not answered, `< error hit`, and `-` for what
 /// is no message of a pair.
 fn told(transcript: &Transcript) -> Vec<String> {
     let tell = |head: &Option<Head>| match head {
@@ -34,8 +34,7 @@ fn told(transcript: &Transcript) -> Vec<String> {
             let error = response.client_error.as_deref().unwrap_or_default();
             assert_eq!(value(&response.attributes, "db.response.status_code"), error);
             let hit = value(&response.attributes, "wirespan.cache.hit");
-            let idle = if response.idle { "idle" } else { "" };
-            ["<", error, &hit, idle].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+            ["<", error, &hit].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
         }
     };
     transcript.messages.iter().map(|message| tell(&message.head)).collect()
@@ -131,12 +130,10 @@ fn several_keys_are_a_hit_if_all_are_there_and_a_miss_if_none_is() {
         assert_eq!(turns(&["get a b\r\n", &format!("{values}END\r\n")]), ["> get | get ? ?", told]);
     }
     let keys = " key".repeat(10_000);
-    assert_eq!(turns(&[&format!("get{keys}\r\nget a\r\n"), &format!("END\r\n{a}END\r\n")]), [
-        "> get | get ? ...",
-        "> get | get ?",
-        "<",
-        "< Bool(true)"
-    ]);
+    assert_eq!(
+        turns(&[&format!("get{keys}\r\nget a\r\n"), &format!("END\r\n{a}END\r\n")]),
+        ["> get | get ? ...", "> get | get ?", "<", "< Bool(true)"]
+    );
 }
 
 #[test]
@@ -151,26 +148,26 @@ fn meta_commands_hit_and_miss() {
     let typed = "mg a v t\r\nmg b\r\nmg c v\r\nms a 2 T90\r\nhi\r\nmd a\r\nma n\r\nme a\r\nmg a v k Oq\r\n";
     let replies = "VA 2 t90\r\nhi\r\nHD\r\nEN\r\nHD\r\nNF\r\nVA 1\r\n5\r\nME a exp=-1\r\nVA 2 ka Oq\r\nhi\r\n";
     let told = turns(&[typed, replies]);
-    assert_eq!(told[..8], ["> mg | mg ?", "> mg | mg ?", "> mg | mg ?", "> ms | ms ?", "> md | md ?", "> ma | ma ?", "> me | me ?", "> mg | mg ?"]);
+    assert_eq!(
+        told[..8],
+        ["> mg | mg ?", "> mg | mg ?", "> mg | mg ?", "> ms | ms ?", "> md | md ?", "> ma | ma ?", "> me | me ?", "> mg | mg ?"]
+    );
     assert_eq!(told[8..], ["< Bool(true)", "< Bool(true)", "< Bool(false)", "<", "<", "<", "<", "< Bool(true)"]);
 }
 
 #[test]
 fn quiet_reads_are_one_batch_with_what_ends_them() {
     let hits = "VA 1 kb\r\nx\r\nHD kc\r\n";
-    assert_eq!(turns(&["mg a q v k\r\nmg b q v k\r\nmg c q k\r\nmn\r\nget d\r\n", &format!("{hits}MN\r\nEND\r\n")]), [
-        "> BATCH mg | Int(3)",
-        "> get | get ?",
-        "<",
-        "< Bool(false)"
-    ]);
-    assert_eq!(turns(&["mg a q v O1\r\nmg b v O2\r\nmd x\r\n", "VA 1 O1\r\nx\r\nVA 1 O2\r\nx\r\nHD\r\n"]), [
-        "> BATCH mg | Int(2)",
-        "> md | md ?",
-        "< Bool(true)",
-        "<"
-    ]);
-    let typed = [ask(0x0d, [b"", b"a", b""]), ask(0x0d, [b"", b"b", b""]), ask(0x0a, [b"", b"", b""]), ask(0x00, [b"", b"c", b""])].concat();
+    assert_eq!(
+        turns(&["mg a q v k\r\nmg b q v k\r\nmg c q k\r\nmn\r\nget d\r\n", &format!("{hits}MN\r\nEND\r\n")]),
+        ["> BATCH mg | Int(3)", "> get | get ?", "<", "< Bool(false)"]
+    );
+    assert_eq!(
+        turns(&["mg a q v O1\r\nmg b v O2\r\nmd x\r\n", "VA 1 O1\r\nx\r\nVA 1 O2\r\nx\r\nHD\r\n"]),
+        ["> BATCH mg | Int(2)", "> md | md ?", "< Bool(true)", "<"]
+    );
+    let typed =
+        [ask(0x0d, [b"", b"a", b""]), ask(0x0d, [b"", b"b", b""]), ask(0x0a, [b"", b"", b""]), ask(0x00, [b"", b"c", b""])].concat();
     let replies = [packet(0x81, 0x0d, 0, [b"\0\0\0\0", b"b", b"x"]), answer(0x0a, 0, ""), answer(0x00, 1, "Not found")].concat();
     assert_eq!(turns(&[typed, replies]), ["> BATCH get | Int(2)", "> get | get ?", "<", "< Bool(false)"]);
     let early = [ask(0x0d, [b"", b"a", b""]), answer(0x0d, 0, "x"), ask(0x0a, [b"", b"", b""]), answer(0x0a, 0, "")];
@@ -185,21 +182,16 @@ fn quiet_changes_are_requests_that_nobody_answers() {
     let typed = [set.clone(), ask(0x14, [b"", b"k", b""]), ask(0x00, [b"", b"k", b""])].concat();
     let replies = [answer(0x11, 0x82, "Out of memory"), answer(0x00, 0, "v")].concat();
     assert_eq!(turns(&[typed, replies]), ["> set | set ? !", "> delete | delete ? !", "> get | get ?", "-", "< Bool(true)"]);
-    assert_eq!(turns(&["ms k 1 q\r\nx\r\nmd k q\r\nmn\r\nmg k\r\n", "NS\r\nMN\r\nEN\r\n"]), [
-        "> ms | ms ? !",
-        "> md | md ? !",
-        "> mn | mn",
-        "> mg | mg ?",
-        "-",
-        "< idle",
-        "< Bool(false)"
-    ]);
+    assert_eq!(
+        turns(&["ms k 1 q\r\nx\r\nmd k q\r\nmn\r\nmg k\r\n", "NS\r\nMN\r\nEN\r\n"]),
+        ["> ms | ms ? !", "> md | md ? !", "-", "> mg | mg ?", "-", "-", "< Bool(false)"]
+    );
 }
 
 #[test]
 fn a_lone_noop_is_a_ping() {
-    assert_eq!(turns(&["mn\r\n", "MN\r\n"]), ["> mn | mn", "< idle"]);
-    assert_eq!(turns(&[ask(0x0a, [b"", b"", b""]), answer(0x0a, 0, "")]), ["> noop | noop", "< idle"]);
+    assert_eq!(turns(&["mn\r\n", "MN\r\n"]), ["-", "-"]);
+    assert_eq!(turns(&[ask(0x0a, [b"", b"", b""]), answer(0x0a, 0, "")]), ["-", "-"]);
 }
 
 #[test]
@@ -214,11 +206,22 @@ fn binary_answers_are_known_by_their_status() {
     ]
     .concat();
     let stat = |key: &[u8]| packet(0x81, 0x10, 0, [b"", key, key]);
-    let replies =
-        [answer(0x01, 0, ""), answer(0x02, 2, ""), answer(0x05, 6, ""), answer(0x21, 0x20, ""), stat(b"pid"), stat(b"x"), stat(b""), answer(7, 0, "")]
-            .concat();
+    let replies = [
+        answer(0x01, 0, ""),
+        answer(0x02, 2, ""),
+        answer(0x05, 6, ""),
+        answer(0x21, 0x20, ""),
+        stat(b"pid"),
+        stat(b"x"),
+        stat(b""),
+        answer(7, 0, ""),
+    ]
+    .concat();
     let told = turns(&[typed, replies]);
-    assert_eq!(told[..6], ["> set | set ?", "> add | add ?", "> incr | incr ?", "> sasl_auth | sasl_auth", "> stats | stats", "> quit | quit"]);
+    assert_eq!(
+        told[..6],
+        ["> set | set ?", "> add | add ?", "> incr | incr ?", "> sasl_auth | sasl_auth", "> stats | stats", "> quit | quit"]
+    );
     assert_eq!(told[6..], ["<", "<", "< DELTA_BADVAL", "< AUTH_ERROR", "<", "<"]);
 }
 
@@ -282,8 +285,10 @@ fn secrets_never_leave_the_parser() {
         }
     }
     let key = secret.as_bytes();
-    let sent = [ask(1, [&[0; 8], key, key]), ask(0x21, [b"", b"PLAIN", key]), ask(0x22, [b"", b"PLAIN", key]), ask(0x10, [b"", key, b""])].concat();
-    let back = [packet(0x81, 1, 4, [b"", b"", key]), answer(0x21, 0x21, secret), answer(0x22, 0x20, secret), answer(0x10, 4, secret)].concat();
+    let sent = [ask(1, [&[0; 8], key, key]), ask(0x21, [b"", b"PLAIN", key]), ask(0x22, [b"", b"PLAIN", key]), ask(0x10, [b"", key, b""])]
+        .concat();
+    let back =
+        [packet(0x81, 1, 4, [b"", b"", key]), answer(0x21, 0x21, secret), answer(0x22, 0x20, secret), answer(0x10, 4, secret)].concat();
     let transcript = talk(false, &[(C, &sent), (S, &back)]);
     assert_eq!(transcript.messages.len(), 8);
     assert!(!format!("{transcript:?}").contains(secret), "{transcript:#?}");

@@ -1,6 +1,6 @@
 //! A client's line becomes a command. What is not written as the protocol wants it is none.
-use super::command::{self, Command, Form};
 use super::Stop;
+use super::command::{self, Command, Form};
 use std::hash::BuildHasher;
 
 /// Longest line that is waited for. Servers allow 2,048 bytes, and more only to reads of many keys.

@@ -9,11 +9,46 @@ use crate::protocol::Guess;
 
 /// Longest statement that a server can be configured to take.
 const MAX_PACKET: u32 = 1 << 24;
+/// Longest beginning of a connection, with everything that a client tells about itself.
+const MAX_LOGIN: u32 = 0xffff;
 /// Words that statements begin with, in lower case.
 const WORDS: [&[u8]; 36] = [
-    b"select", b"insert", b"update", b"delete", b"set", b"show", b"begin", b"start", b"commit", b"rollback", b"call", b"use", b"with",
-    b"replace", b"create", b"alter", b"drop", b"truncate", b"explain", b"analyze", b"describe", b"desc", b"load", b"lock", b"unlock",
-    b"grant", b"revoke", b"kill", b"flush", b"optimize", b"prepare", b"execute", b"savepoint", b"release", b"xa", b"values",
+    b"select",
+    b"insert",
+    b"update",
+    b"delete",
+    b"set",
+    b"show",
+    b"begin",
+    b"start",
+    b"commit",
+    b"rollback",
+    b"call",
+    b"use",
+    b"with",
+    b"replace",
+    b"create",
+    b"alter",
+    b"drop",
+    b"truncate",
+    b"explain",
+    b"analyze",
+    b"describe",
+    b"desc",
+    b"load",
+    b"lock",
+    b"unlock",
+    b"grant",
+    b"revoke",
+    b"kill",
+    b"flush",
+    b"optimize",
+    b"prepare",
+    b"execute",
+    b"savepoint",
+    b"release",
+    b"xa",
+    b"values",
 ];
 
 /// Judges the first bytes of a client's turn.
@@ -28,9 +63,13 @@ pub(super) fn client(bytes: &[u8]) -> Guess {
 }
 
 fn beginning(packet: &Packet<'_>) -> Guess {
+    // TLS begins with these numbers too, and with a much greater length.
+    if !(32..=MAX_LOGIN).contains(&packet.len) {
+        return Guess::No;
+    }
     // Capabilities, longest packet, character set, and 19 bytes of zeros.
     let (Some(capabilities), Some(reserved)) = (packet.payload.first_chunk::<4>(), packet.payload.get(9..28)) else {
-        return if packet.len >= 32 { Guess::Maybe } else { Guess::No };
+        return Guess::Maybe;
     };
     let plausible = u32::from_le_bytes(*capabilities) & PROTOCOL_41 != 0 && reserved.iter().all(|byte| *byte == 0);
     if plausible { Guess::Likely } else { Guess::No }
@@ -129,6 +168,7 @@ fn greeting(packet: &Packet<'_>) -> Guess {
     }
     let version = packet.payload.get(1..).unwrap_or_default();
     let ended = version.contains(&0);
-    let plausible = (30..512).contains(&packet.len) && version.iter().take_while(|byte| **byte != 0).all(|byte| (b' '..=b'~').contains(byte));
+    let plausible =
+        (30..512).contains(&packet.len) && version.iter().take_while(|byte| **byte != 0).all(|byte| (b' '..=b'~').contains(byte));
     if plausible && !(ended && packet.payload.len() == packet.len as usize) { Guess::Maybe } else { Guess::No }
 }
