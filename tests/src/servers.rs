@@ -1,4 +1,5 @@
 //! The servers of the tests, with the configurations that they get.
+use crate::jvm;
 use crate::program::{Program, command, free_port, run};
 use crate::rig::Rig;
 use std::fs;
@@ -103,6 +104,13 @@ pub fn mariadb(rig: &Rig) -> Server {
         &format!("--init-file={init}"),
     ];
     Server { port, program: rig.serve("mariadbd", &args, port) }
+}
+
+/// A `MongoDB` of the JVM, which keeps everything in memory.
+pub fn mongodb(rig: &Rig) -> Server {
+    let (port, class_path, source) = (free_port(), jvm::jars("mongodb"), program("mongodb/Server.java"));
+    let text = port.to_string();
+    Server { port, program: rig.serve("java", &jvm::java(&class_path, &source, &[&text]), port) }
 }
 
 /// A program of `tests/programs`, which gets its port as its first argument.
