@@ -37,7 +37,7 @@ const HELP: &str = "\
 cargo xtask bench [--quick] [--only NAME[,NAME...]]
 
   --quick   shorter windows and fewer of them: a look, not a result
-  --only    some rows: nginx, redis, runtimes, loops, span, memory, idle, pcap
+  --only    some rows: nginx, redis, runtimes, loops, span, parsers, memory, idle, pcap
 
 WIRESPAN_BIN=FILE measures another agent binary than the one it would build.";
 
@@ -108,12 +108,13 @@ impl Bench {
     /// Measures what was asked for, in the order of the table.
     fn rows(&self, only: &[&str]) -> Result<Vec<Row>> {
         type Measure = fn(&Bench) -> Result<Vec<Row>>;
-        let all: [(&str, Measure); 8] = [
+        let all: [(&str, Measure); 9] = [
             ("nginx", Self::nginx),
             ("redis", Self::redis),
             ("runtimes", Self::runtimes),
             ("loops", Self::loops),
             ("span", Self::spans),
+            ("parsers", Self::parsers),
             ("memory", Self::memory),
             ("idle", Self::idle),
             ("pcap", Self::pcap),
@@ -209,6 +210,32 @@ impl Bench {
             Ok(Row { measure, measured, must: inside, goal: inside, verdict, details: paired.json() })
         };
         loops::LOOPS.iter().map(row).collect()
+    }
+
+    /// What a message of each protocol costs in its decoder.
+    fn parsers(&self) -> Result<Vec<Row>> {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["bench", "--quiet", "-p", "wirespan", "--bench", "parsers"]).current_dir(&self.layout.root);
+        let output = cargo.stderr(Stdio::inherit()).output().context("cargo does not start")?;
+        if !output.status.success() {
+            bail!("the decoders could not be measured");
+        }
+        let row = |line: &str| {
+            let details: serde_json::Value = serde_json::from_str(line).with_context(|| format!("the bench said {line:?}"))?;
+            let number = |key| details[key].as_f64().with_context(|| format!("no {key} in {line:?}"));
+            let (nanos, bytes) = (number("nanos")?, number("bytes")?);
+            let verdict = if nanos <= 500.0 && bytes < 1.0 { Verdict::Goal } else { Verdict::Must };
+            let measure = format!("a message of {} in its decoder", details["protocol"].as_str().unwrap_or("?"));
+            Ok(Row {
+                measure,
+                measured: format!("{nanos:.0} ns, {bytes:.0} bytes allocated"),
+                must: "—",
+                goal: "500 ns, 0 bytes",
+                verdict,
+                details,
+            })
+        };
+        std::str::from_utf8(&output.stdout)?.lines().map(row).collect()
     }
 
     /// The agent's CPU time per span, and lost spans, at half of what nginx can do.

@@ -5,8 +5,9 @@ use super::{Counters, Signal, content};
 use crate::capture::event::SocketId;
 use crate::protocol::{Decoder, Side, Step, Take};
 
-/// Decoder steps without progress in a row that are taken for a defect of the decoder: a guard against looping for ever.
-const MAX_IDLE_STEPS: u32 = 4;
+/// Decoder steps without progress in a row that are taken for a defect of the decoder: a guard against looping for ever. One message may
+/// end all the requests of a pipeline.
+const MAX_IDLE_STEPS: u32 = 32 * 1024;
 
 /// What a decoder's bytes led to.
 #[derive(Debug, PartialEq)]
@@ -193,6 +194,9 @@ impl Lane {
         if let (Some(head), Some(open)) = (take.head, self.open.as_mut()) {
             open.headed = true;
             (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head, content });
+        }
+        if let (Some(more), Some(open)) = (take.more, self.open.as_ref()) {
+            (reader.out)(Signal::More { socket: reader.socket, first: open.first, more });
         }
         self.advance(stream, take.used, here, take.end, reader);
     }

@@ -12,9 +12,9 @@ pub mod http2;
 pub mod memcached;
 pub mod mongodb;
 pub mod mysql;
+pub mod postgresql;
 pub mod redact;
 pub mod redis;
-#[allow(dead_code, reason = "for the decoders of databases that speak SQL")]
 pub(crate) mod sql;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
 pub const PROTOCOLS: &[&dyn Protocol] =
-    &[&http1::Http1, &http2::Http2, &redis::Redis, &memcached::Memcached, &mysql::MySql, &mongodb::MongoDb];
+    &[&http1::Http1, &http2::Http2, &redis::Redis, &postgresql::PostgreSql, &memcached::Memcached, &mysql::MySql, &mongodb::MongoDb];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,7 +127,7 @@ pub struct Take {
     pub head: Option<Box<Head>>,
     /// Of these bytes, those that say what the message is, all of which were there; zero if that is all of them.
     pub head_len: u64,
-    /// What these bytes add to what was said, if the message is one of several.
+    /// What these bytes add to what was said in the head: of one of several messages, or of the one that answers the oldest request.
     pub more: Option<Box<More>>,
     /// The message ends with the last of these bytes.
     pub end: bool,

@@ -18,7 +18,6 @@ mod summary;
 mod tests;
 mod text;
 
-#[allow(unused_imports, reason = "for the decoders of databases that prepare statements")]
 pub(crate) use prepared::Prepared;
 
 use super::context::{Carried, Finder};

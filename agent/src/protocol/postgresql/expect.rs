@@ -1,0 +1,82 @@
+//! What a client has sent and the server has not answered, oldest first.
+use std::collections::VecDeque;
+
+/// Messages that may wait for their answers: three each for a pipeline of 10,000 statements. Four bytes each.
+const MOST: usize = 32 * 1024;
+
+/// What is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expect {
+    Simple,
+    Parse,
+    Bind,
+    DescribeStatement,
+    DescribePortal,
+    Execute,
+    Close,
+    Function,
+    Sync,
+}
+
+/// A message that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) expect: Expect,
+    /// It is part of a request.
+    pub(super) request: bool,
+    /// With its answer, the request's ends.
+    pub(super) last: bool,
+}
+
+/// The messages that wait.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// How many of them are `Sync`.
+    syncs: usize,
+}
+
+impl Queue {
+    pub(super) fn front(&self) -> Option<Waiting> {
+        self.waiting.front().copied()
+    }
+
+    /// `false` if there were too many: then none is known any more.
+    pub(super) fn push(&mut self, waiting: Waiting) -> bool {
+        if self.waiting.len() >= MOST {
+            self.clear();
+            return false;
+        }
+        self.syncs += usize::from(waiting.expect == Expect::Sync);
+        self.waiting.push_back(waiting);
+        true
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        self.syncs -= usize::from(waiting.expect == Expect::Sync);
+        Some(waiting)
+    }
+
+    pub(super) fn has_sync(&self) -> bool {
+        self.syncs > 0
+    }
+
+    /// The request that the newest message belongs to is whole with it.
+    pub(super) fn end_request(&mut self) {
+        if let Some(newest) = self.waiting.back_mut() {
+            newest.last = true;
+        }
+    }
+
+    /// Forgets all but the oldest.
+    pub(super) fn keep_front(&mut self) {
+        self.waiting.truncate(1);
+        self.syncs = self.waiting.iter().filter(|waiting| waiting.expect == Expect::Sync).count();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.syncs = 0;
+    }
+}
