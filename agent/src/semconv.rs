@@ -56,6 +56,18 @@ pub const DB_QUERY_TEXT: &str = "db.query.text";
 pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 pub const DB_STORED_PROCEDURE_NAME: &str = "db.stored_procedure.name";
 
+pub const MESSAGING_SYSTEM: &str = "messaging.system";
+pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
+pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
+pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
+pub const MESSAGING_DESTINATION_PARTITION_ID: &str = "messaging.destination.partition.id";
+pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
+pub const MESSAGING_CLIENT_ID: &str = "messaging.client.id";
+pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
+pub const MESSAGING_KAFKA_MESSAGE_KEY: &str = "messaging.kafka.message.key";
+pub const MESSAGING_KAFKA_MESSAGE_TOMBSTONE: &str = "messaging.kafka.message.tombstone";
+pub const MESSAGING_KAFKA_OFFSET: &str = "messaging.kafka.offset";
+
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";

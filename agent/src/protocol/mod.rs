@@ -9,6 +9,7 @@ pub mod context;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
+pub mod kafka;
 pub mod memcached;
 pub mod mongodb;
 pub mod mysql;
@@ -27,8 +28,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] =
-    &[&http1::Http1, &http2::Http2, &redis::Redis, &postgresql::PostgreSql, &memcached::Memcached, &mysql::MySql, &mongodb::MongoDb];
+pub const PROTOCOLS: &[&dyn Protocol] = &[
+    &http1::Http1,
+    &http2::Http2,
+    &redis::Redis,
+    &postgresql::PostgreSql,
+    &memcached::Memcached,
+    &mysql::MySql,
+    &mongodb::MongoDb,
+    &kafka::Kafka,
+];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
