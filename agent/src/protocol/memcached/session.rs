@@ -80,7 +80,9 @@ impl Session {
         }
         if bytes.first() == Some(&binary::REQUEST) {
             let packet = binary::header(bytes, binary::REQUEST)?;
-            let line = Line { command: packet.command, keys: u32::from(packet.keyed), value: 0, quiet: packet.quiet, mark: None };
+            // Clients do not wait for the answer to their last word.
+            let quiet = packet.quiet || packet.command.form == Form::Quit;
+            let line = Line { command: packet.command, keys: u32::from(packet.keyed), value: 0, quiet, mark: None };
             return Ok(self.command(&line, packet.len, binary::HEADER as u64));
         }
         match text::line(bytes) {
@@ -177,6 +179,9 @@ impl Session {
     /// What a packet is to the commands that wait.
     fn packet(&mut self, packet: &binary::Packet) -> Part {
         let error = binary::error(packet.status);
+        if packet.command.form == Form::Quit {
+            return Part::Stray;
+        }
         if packet.quiet {
             if !self.batch_is_next() {
                 return Part::Stray;

@@ -220,9 +220,9 @@ fn binary_answers_are_known_by_their_status() {
     let told = turns(&[typed, replies]);
     assert_eq!(
         told[..6],
-        ["> set | set ?", "> add | add ?", "> incr | incr ?", "> sasl_auth | sasl_auth", "> stats | stats", "> quit | quit"]
+        ["> set | set ?", "> add | add ?", "> incr | incr ?", "> sasl_auth | sasl_auth", "> stats | stats", "> quit | quit !"]
     );
-    assert_eq!(told[6..], ["<", "<", "< DELTA_BADVAL", "< AUTH_ERROR", "<", "<"]);
+    assert_eq!(told[6..], ["<", "<", "< DELTA_BADVAL", "< AUTH_ERROR", "<", "-"]);
 }
 
 #[test]

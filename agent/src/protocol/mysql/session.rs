@@ -3,7 +3,7 @@
 //! Holds what a connection remembers: the database, what was prepared, and which commands wait for their answers.
 use super::command::{self, Answer, Command, MAX_NAME};
 use super::login::{self, Greeting, Login, Traits};
-use super::packet::Packet;
+use super::packet::{HEADER, Packet};
 use super::response::{Arriving, Failure, Part};
 use super::{Stop, attributes, detect};
 use crate::protocol::attribute::{Attribute, Value};
@@ -152,7 +152,7 @@ impl Session {
             }
             _ => {
                 let request = self.request(code, &command, &packet);
-                let head_len = bytes.len().min(used as usize) as u64;
+                let head_len = used.min((HEADER + MAX_SHOWN) as u64);
                 Ok(Take { head: Some(Box::new(Head::Request(request))), head_len, ..take })
             }
         }
