@@ -10,6 +10,8 @@ mod listener;
 #[cfg(test)]
 mod meetings;
 #[cfg(test)]
+mod messages;
+#[cfg(test)]
 mod rounds;
 mod teller;
 #[cfg(test)]

@@ -73,9 +73,21 @@ pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
 pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 
+pub const MESSAGING_DESTINATION_TEMPLATE: &str = "messaging.destination.template";
+pub const MESSAGING_DESTINATION_TEMPORARY: &str = "messaging.destination.temporary";
+pub const MESSAGING_DESTINATION_ANONYMOUS: &str = "messaging.destination.anonymous";
+pub const MESSAGING_DESTINATION_SUBSCRIPTION_NAME: &str = "messaging.destination.subscription.name";
+pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
+pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversation_id";
+pub const MESSAGING_MESSAGE_BODY_SIZE: &str = "messaging.message.body.size";
+pub const MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY: &str = "messaging.rabbitmq.destination.routing_key";
+pub const MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG: &str = "messaging.rabbitmq.message.delivery_tag";
+
 /// Messages of a call, where all of them could be counted: the conventions have no place for these numbers.
 pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";
+/// Version of the service that is called, where a protocol has one beside its name (Dubbo).
+pub const WIRESPAN_RPC_SERVICE_VERSION: &str = "wirespan.rpc.service_version";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
 /// Name of an error, where the status code is its number (MongoDB).
@@ -101,6 +113,6 @@ pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.
 pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
 /// What is missing, and why: `input_ended` (the exchange was still going on), `header_table` (fields were named on the connection before
-/// anybody looked), `compression` (nobody decompressed it),
-/// `statement` (it was prepared before anybody looked).
+/// anybody looked), `compression` (nobody decompressed it), `statement` (it was prepared before anybody looked), `consumer` (who takes
+/// messages from which queue was said before), `version` (so was the protocol's, which says where names stand).
 pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

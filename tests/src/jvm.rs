@@ -1,5 +1,6 @@
 //! Programs of the JVM: their jars by Maven, and the virtual machine that runs them.
 use crate::program::{command, run};
+use crate::rig::Rig;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -26,6 +27,14 @@ pub fn jars(name: &str) -> String {
     run(fetch);
     fs::write(stamp, wanted).expect("a note of what is installed");
     format!("{}/*", into.display())
+}
+
+/// The class path of a program of `tests/programs/NAME`, which is compiled into the rig's directory, and of its jars.
+pub fn classes(rig: &Rig, name: &str, source: &str) -> String {
+    let (jars, into) = (jars(name), rig.file(&format!("{name}-classes")).display().to_string());
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name).join(source).display().to_string();
+    run(command("javac", &["-cp", &jars, "-d", &into, &source]));
+    format!("{jars}:{into}")
 }
 
 /// Arguments of `java` for a class, or a file of source, with its own arguments.

@@ -37,7 +37,7 @@ const HELP: &str = "\
 cargo xtask bench [--quick] [--only NAME[,NAME...]]
 
   --quick   shorter windows and fewer of them: a look, not a result
-  --only    some rows: nginx, redis, runtimes, loops, span, parsers, memory, idle, pcap
+  --only    some rows: nginx, redis, postgresql, runtimes, loops, span, parsers, memory, idle, pcap
 
 WIRESPAN_BIN=FILE measures another agent binary than the one it would build.";
 
@@ -108,9 +108,10 @@ impl Bench {
     /// Measures what was asked for, in the order of the table.
     fn rows(&self, only: &[&str]) -> Result<Vec<Row>> {
         type Measure = fn(&Bench) -> Result<Vec<Row>>;
-        let all: [(&str, Measure); 9] = [
+        let all: [(&str, Measure); 10] = [
             ("nginx", Self::nginx),
             ("redis", Self::redis),
+            ("postgresql", Self::postgresql),
             ("runtimes", Self::runtimes),
             ("loops", Self::loops),
             ("span", Self::spans),
@@ -176,6 +177,26 @@ impl Bench {
         let requests = (trial.rate() * if self.quick { 1.0 } else { 2.0 }) as u64;
         let paired = self.server_ratio(server.pid(), &mut || Ok(()), &mut || traffic::redis_get(&self.group, server.port(), requests))?;
         Ok(vec![ratio_row("redis-benchmark GET, the same", &paired)])
+    }
+
+    /// A process for each connection: what they used is read from a cgroup of their own.
+    fn postgresql(&self) -> Result<Vec<Row>> {
+        let group = self.group.inside("postgresql")?;
+        let server = Server::postgresql(&group, &self.dir)?;
+        let select = |transactions| traffic::pgbench_select(&self.group, server.port(), transactions);
+        let transactions = (select(5_000)?.rate() * if self.quick { 1.0 } else { 2.0 }) as u64;
+        let paired = pairs::measure(self.blocks(), &mut |with_agent| {
+            let agent = if with_agent { Some(self.agent()?) } else { None };
+            let before = group.cpu()?;
+            let load = select(transactions)?;
+            let used = group.cpu()? - before;
+            agent.map(Agent::stop).transpose()?;
+            Ok(Sample { cost: used as f64 / load.requests as f64, rate: load.rate() })
+        })?;
+        server.stop()?;
+        let verdict = Verdict::at_most(paired.proven(), 1.10, 1.05);
+        let measure = "pgbench select-only, server CPU per transaction with / without".into();
+        Ok(vec![Row { measure, measured: ratio_text(&paired), must: "1.10", goal: "1.05", verdict, details: paired.json() }])
     }
 
     /// Servers whose memory is looked at.

@@ -114,6 +114,13 @@ impl Lane {
         self.taken = stream.end();
     }
 
+    /// Bytes were lost while the protocol was not known: somebody may have to know that of what comes next.
+    pub(super) fn missed(&mut self, stream: &Stream) {
+        if self.open.is_none() {
+            self.open = stream.point(stream.end().saturating_sub(1)).map(|first| Open { first, headed: false, truncated: true });
+        }
+    }
+
     /// The other side speaks: a message of this side whose rest was lost has ended.
     pub(super) fn end_truncated(&mut self, stream: &Stream, socket: SocketId, side: Side, out: &mut dyn FnMut(Signal)) {
         if self.open.as_ref().is_some_and(|open| open.truncated) {
@@ -189,6 +196,8 @@ impl Lane {
             return;
         }
         if take.start {
+            // What could not be decoded ends where something can.
+            self.close(stream, self.taken, reader.socket, reader.side, reader.out);
             self.open = stream.point(self.taken).map(|first| Open { first, headed: false, truncated: false });
         }
         if let (Some(head), Some(open)) = (take.head, self.open.as_mut()) {

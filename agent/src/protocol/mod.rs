@@ -3,16 +3,22 @@
 //! A protocol is one file that detects, decodes, names and redacts, and one line in [`PROTOCOLS`]. A [`Decoder`] sees both
 //! directions of one connection. The driver in [`crate::flow`] keeps the bytes that a decoder has not taken yet, steps over bytes
 //! that were never captured where the decoder said how many follow, and resynchronises where it did not.
+pub mod amqp;
+pub mod amqp1;
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
+pub mod dubbo;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
 pub mod kafka;
 pub mod memcached;
+mod messaging;
 pub mod mongodb;
+pub mod mqtt;
 pub mod mysql;
+pub mod nats;
 pub mod postgresql;
 pub mod redact;
 pub mod redis;
@@ -20,6 +26,7 @@ pub(crate) mod sql;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
+pub mod zookeeper;
 
 use attribute::Attribute;
 use context::Carried;
@@ -37,6 +44,12 @@ pub const PROTOCOLS: &[&dyn Protocol] = &[
     &mysql::MySql,
     &mongodb::MongoDb,
     &kafka::Kafka,
+    &zookeeper::ZooKeeper,
+    &dubbo::Dubbo,
+    &nats::Nats,
+    &amqp::Amqp,
+    &amqp1::Amqp1,
+    &mqtt::Mqtt,
 ];
 
 /// Who sent the bytes.
@@ -211,6 +224,9 @@ pub struct Request {
     pub correlation: Option<u64>,
     /// Whether a response will come at all.
     pub answered: bool,
+    /// It asks for what there may be nothing of, again and again: without an answer nothing is told of it, as if that were
+    /// [`Response::idle`].
+    pub quiet: bool,
     /// The messages of [`Kind::Publish`] and [`Kind::Consume`] that are in it, as far as anything is known of them.
     pub messages: Box<[Message]>,
 }
@@ -226,6 +242,7 @@ impl Request {
             exports: false,
             correlation: None,
             answered: true,
+            quiet: false,
             messages: Box::default(),
         }
     }
@@ -242,6 +259,8 @@ pub struct Response {
     pub server_error: Option<Cow<'static, str>>,
     /// Which request it answers; `None` means the oldest one.
     pub correlation: Option<u64>,
+    /// Further requests that the same bytes answer in the same way (an acknowledgement of several messages).
+    pub also: Box<[u64]>,
     /// Another response to the same request follows (HTTP 1xx): times count, the exchange goes on.
     pub interim: bool,
     /// It answers a poll that found nothing, a heartbeat or the like: there is no span, and the exchange is counted.
@@ -251,6 +270,14 @@ pub struct Response {
     /// The span's name after all, as the request's proved not to be of low cardinality. The attributes then replace those of the
     /// request that have the same key.
     pub name: Option<Cow<'static, str>>,
+}
+
+impl Response {
+    /// What it says of every request that it answers.
+    #[must_use]
+    pub fn same(&self) -> Self {
+        Self { client_error: self.client_error.clone(), server_error: self.server_error.clone(), idle: self.idle, ..Self::default() }
+    }
 }
 
 /// The end of an exchange that one side gave up.

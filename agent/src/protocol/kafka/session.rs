@@ -17,7 +17,7 @@ const MOST_WAITING: usize = 1024;
 const MOST_UNPROVEN: u32 = 1 << 20;
 /// Longest token of a client that authenticates without Kafka's own messages.
 const LONGEST_TOKEN: u32 = 64 * 1024;
-/// `MEMBER_ID_REQUIRED`: the answer by which a broker gives a new member its id; every client asks again with it.
+/// The answer by which a broker gives a new member its id, no error: every client asks again with it.
 const MEMBER_ID_REQUIRED: &str = "MEMBER_ID_REQUIRED";
 
 /// A request that waits for its response.
@@ -195,6 +195,7 @@ fn request(asked: &Asked<'_>) -> (Option<Request>, Box<[Sent]>) {
         }
     };
     request.attributes = attributes;
+    request.quiet = matches!(asked.api.role, Role::Fetch | Role::Metadata | Role::Quiet);
     // Negative numbers, too, are numbers of four bytes.
     request.correlation = Some(u64::from(asked.correlation as u32));
     (Some(request), sent)
@@ -225,10 +226,8 @@ fn response(waiting: &Waiting, bytes: &[u8], unseen: u64) -> Response {
             Response { idle: error.is_none(), ..failed(error) }
         }
         role => {
-            let error = faults::first(api.fault, version, body).filter(|_| known);
-            let routine = error.as_deref() == Some(MEMBER_ID_REQUIRED);
-            let idle = routine || role == Role::Quiet && error.is_none();
-            Response { idle, ..failed(error) }
+            let error = faults::first(api.fault, version, body).filter(|name| known && name != MEMBER_ID_REQUIRED);
+            Response { idle: role == Role::Quiet && error.is_none(), ..failed(error) }
         }
     };
     response.correlation = Some(u64::from(correlation as u32));

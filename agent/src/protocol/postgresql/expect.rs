@@ -18,6 +18,24 @@ pub(super) enum Expect {
     Sync,
 }
 
+impl Expect {
+    /// Whether a message of this type is the end of the answer (`true`) or part of it; `None` if it does not belong to one.
+    pub(super) fn answered_by(self, kind: u8) -> Option<bool> {
+        let (within, end): (&[u8], &[u8]) = match self {
+            Self::Simple => (b"TDCIGHWdc", b""),
+            Self::Parse => (b"", b"1"),
+            Self::Bind => (b"", b"2"),
+            Self::DescribeStatement => (b"t", b"Tn"),
+            Self::DescribePortal => (b"", b"Tn"),
+            Self::Execute => (b"DGHWdc", b"CIs"),
+            Self::Close => (b"", b"3"),
+            Self::Function => (b"", b"V"),
+            Self::Sync => (b"", b""),
+        };
+        if end.contains(&kind) { Some(true) } else { within.contains(&kind).then_some(false) }
+    }
+}
+
 /// A message that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {

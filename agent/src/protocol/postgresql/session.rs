@@ -91,7 +91,7 @@ impl Session {
                 let statement = sql::read(text, self.dialect, whole);
                 self.expect(Expect::Simple, true, true);
                 Ok(Take {
-                    head: self.request(Some(&statement)),
+                    head: Some(self.request(Some(&statement))),
                     head_len: header.total.min(message::LONGEST_HEAD as u64),
                     ..single(header)
                 })
@@ -198,7 +198,7 @@ impl Session {
     fn executed(&mut self, statement: Option<&Statement>, header: Header, shown: usize) -> Take {
         let start = self.begin_group();
         let told = self.group.as_mut().is_some_and(|group| std::mem::replace(&mut group.headed, true));
-        let head = if told { None } else { self.request(statement) };
+        let head = (!told).then(|| self.request(statement));
         Take { start, head, head_len: (message::HEADER + shown) as u64, ..single(header) }
     }
 
@@ -206,11 +206,11 @@ impl Session {
     fn end_group(&mut self) -> Take {
         self.waiting.end_request();
         let prepares = self.group.take().filter(|group| !group.headed);
-        Take { head: prepares.and_then(|group| self.request(group.parsed.as_deref())), end: true, ..Take::default() }
+        Take { head: prepares.map(|group| self.request(group.parsed.as_deref())), end: true, ..Take::default() }
     }
 
-    fn request(&self, statement: Option<&Statement>) -> Option<Box<Head>> {
-        Some(Box::new(Head::Request(self.describe(statement))))
+    fn request(&self, statement: Option<&Statement>) -> Box<Head> {
+        Box::new(Head::Request(self.describe(statement)))
     }
 
     fn describe(&self, statement: Option<&Statement>) -> Request {
@@ -355,13 +355,7 @@ impl Session {
         let kind = header.kind;
         // What was asked before anybody looked.
         let Some(waiting) = self.waiting.front() else { return Ok(self.aside(header)) };
-        let answered = match (waiting.expect, kind) {
-            (Expect::Parse, b'1') | (Expect::Bind, b'2') | (Expect::Close, b'3') | (Expect::Function, b'V') => true,
-            (Expect::DescribeStatement | Expect::DescribePortal, b'T' | b'n') | (Expect::Execute, b'C' | b'I' | b's') => true,
-            (Expect::DescribeStatement, b't') | (Expect::Execute, b'D' | b'G' | b'H' | b'W' | b'd' | b'c') => false,
-            (Expect::Simple, b'T' | b'D' | b'C' | b'I' | b'G' | b'H' | b'W' | b'd' | b'c') => false,
-            _ => return Err(Stop::Invalid),
-        };
+        let answered = waiting.expect.answered_by(kind).ok_or(Stop::Invalid)?;
         if answered {
             self.waiting.pop();
         }
