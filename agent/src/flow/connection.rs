@@ -48,8 +48,6 @@ pub(super) struct Connection {
     pub(super) other: Option<SocketId>,
     /// What leaves the other end is taken to arrive here.
     mirrored: bool,
-    /// Bytes were lost before anybody knew what it speaks.
-    missed: bool,
     /// Turns that were decoded, up to [`LASTING`].
     turns: u8,
     /// Tunnels that it has become, one within the other.
@@ -71,7 +69,6 @@ impl Connection {
             established: false,
             other: None,
             mirrored: false,
-            missed: false,
             turns: 0,
             tunnels: 0,
             retransmits: 0,
@@ -252,15 +249,7 @@ impl Connection {
             Phase::Ignored => {}
             Phase::Undecided { .. } => {
                 undecided = true;
-                let dropping = lane.dropping;
                 step(stream, &mut |stream, piece| keep(lane, stream, &piece));
-                if lane.dropping && !dropping {
-                    // What the other side has said belongs to what was lost.
-                    self.missed = true;
-                    let other = &mut self.halves[index(opposite(direction))];
-                    other.lane.forget_kept(&other.stream);
-                    other.lane.dropping = true;
-                }
             }
             Phase::Decoding { protocol, decoder, client, .. } => {
                 let mut reader = Reader {
@@ -409,7 +398,7 @@ impl Connection {
     fn recognise(&mut self, protocol: &'static dyn Protocol, client: Direction, shared: &mut Shared<'_>) {
         let is_client = client == Direction::Out;
         let server = if is_client { self.opened.remote } else { self.opened.local };
-        let joined = !self.opened.fresh || self.missed;
+        let joined = !self.opened.fresh;
         let decoder = protocol.decoder(server, joined);
         let socket = self.opened.socket;
         (shared.out)(Signal::Recognised { socket, protocol: protocol.name(), client: is_client, joined });

@@ -98,7 +98,7 @@ impl Stream {
         self.behind.is_some()
     }
 
-    /// The first byte will have sequence number `seq`: the SYN before it was seen, or what the receiver expects next.
+    /// The first byte will have sequence number `seq`: the SYN before it was seen.
     pub fn start(&mut self, seq: u32) {
         self.next.get_or_insert(seq);
     }
