@@ -90,9 +90,9 @@ pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages
 pub const WIRESPAN_RPC_SERVICE_VERSION: &str = "wirespan.rpc.service_version";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
-/// Name of an error, where the status code is its number (MongoDB).
+/// Name of an error, where the status code is its number (`MongoDB`).
 pub const WIRESPAN_DB_ERROR_NAME: &str = "wirespan.db.error_name";
-/// SQLSTATE of an error, where the status code is the vendor's own number (MySQL).
+/// SQLSTATE of an error, where the status code is the vendor's own number (`MySQL`).
 pub const WIRESPAN_DB_SQLSTATE: &str = "wirespan.db.sqlstate";
 pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
 /// Why the span's parent is what it is.

@@ -178,14 +178,14 @@ impl Session {
         let truth = |place: usize| transfer.at(place).and_then(|value| value.truth()).unwrap_or_default();
         let (settled, more) = (truth(4), truth(5));
         let link = self.links.get_mut(&(from == Side::Server, channel, handle));
-        if link.as_ref().is_some_and(|link| link.continues) {
-            link.into_iter().for_each(|link| link.continues = more);
+        let known = link.is_some();
+        if let Some(link) = link.filter(|link| link.continues) {
+            link.continues = more;
             return Ok(None);
         }
         let Some(delivery) = transfer.at(1).and_then(|delivery| delivery.number()) else { return Ok(None) };
         let Sections { id, correlation: joins, carried, size } = message::sections(payload, whole)?;
         let system = self.system;
-        let known = link.is_some();
         let destination = link.map_or_else(Destination::default, |link| {
             link.continues = more;
             destination(&link.address, link.dynamic)

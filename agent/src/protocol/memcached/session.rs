@@ -121,28 +121,25 @@ impl Session {
             return Take { used, start, ..Take::default() };
         }
         let take = Take { used, start: self.batch.is_none(), head_len: shown, end: true, ..Take::default() };
-        let request = match self.batch.take() {
-            Some(mut batch) => {
-                if !matches!(command.form, Form::Noop | Form::Quit) {
-                    batch.add(command);
-                }
-                if !line.quiet {
-                    let keys = if batch.mixed || !batch.command.is_read() { 0 } else { batch.count };
-                    self.waiting.push(Waiting { command, keys, batch: true, mark: line.mark });
-                }
-                batch.request()
+        let request = if let Some(mut batch) = self.batch.take() {
+            if !matches!(command.form, Form::Noop | Form::Quit) {
+                batch.add(command);
             }
-            None => {
-                if !line.quiet {
-                    let keys = if command.is_read() { line.keys } else { 0 };
-                    self.waiting.push(Waiting { command, keys, batch: false, mark: line.mark });
-                }
-                // It asks only whether the server is there.
-                if command.form == Form::Noop {
-                    return take;
-                }
-                request(command, line.keys)
+            if !line.quiet {
+                let keys = if batch.mixed || !batch.command.is_read() { 0 } else { batch.count };
+                self.waiting.push(Waiting { command, keys, batch: true, mark: line.mark });
             }
+            batch.request()
+        } else {
+            if !line.quiet {
+                let keys = if command.is_read() { line.keys } else { 0 };
+                self.waiting.push(Waiting { command, keys, batch: false, mark: line.mark });
+            }
+            // It asks only whether the server is there.
+            if command.form == Form::Noop {
+                return take;
+            }
+            request(command, line.keys)
         };
         Take { head: Some(Box::new(Head::Request(Request { answered: !line.quiet, ..request }))), ..take }
     }
@@ -284,10 +281,11 @@ impl Batch {
         }
         let name = if self.mixed { Cow::Borrowed("BATCH") } else { Cow::Owned(format!("BATCH {}", self.command.name)) };
         // Allocates once: three attributes.
-        let mut attributes = Vec::with_capacity(3);
-        attributes.push(Attribute::both(semconv::DB_SYSTEM_NAME, "memcached"));
-        attributes.push(Attribute::both(semconv::DB_OPERATION_NAME, Value::Text(name.clone())));
-        attributes.push(Attribute::both(semconv::DB_OPERATION_BATCH_SIZE, i64::from(self.count)));
+        let attributes = vec![
+            Attribute::both(semconv::DB_SYSTEM_NAME, "memcached"),
+            Attribute::both(semconv::DB_OPERATION_NAME, Value::Text(name.clone())),
+            Attribute::both(semconv::DB_OPERATION_BATCH_SIZE, i64::from(self.count)),
+        ];
         Request { attributes, ..Request::new(Kind::Database, name) }
     }
 }

@@ -242,7 +242,7 @@ fn large_values_are_stepped_over_unseen() {
     assert_eq!(step(S, b"STORED\r\n"), (8, true, true, true));
     assert_eq!(step(C, b"get k\r\n"), (7, true, true, true));
     assert_eq!(step(S, b"VALUE k 0 1000000\r\n"), (19 + 1_000_002, true, false, false));
-    assert_eq!(step(C, &ask(1, [&[0; 8], b"k", &[0; 70_000]])[..24]), (24 + 70_009, true, true, true));
+    assert_eq!(step(C, &ask(1, [&[0; 8], b"k", &vec![0; 70_000]])[..24]), (24 + 70_009, true, true, true));
 }
 
 #[test]

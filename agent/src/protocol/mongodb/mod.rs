@@ -1,6 +1,6 @@
 //! `MongoDB`: `OP_MSG`, and the older messages that drivers still begin with, become one request per command and one response per reply.
 //!
-//! Follows "MongoDB Wire Protocol" and "OP_MSG" of the driver specifications, and the BSON specification 1.1. Of a document, the names of
+//! Follows "`MongoDB` Wire Protocol" and "`OP_MSG`" of the driver specifications, and the BSON specification 1.1. Of a document, the names of
 //! fields that the protocol itself has are looked for; of values only the command, the collection, the database, error codes and their
 //! names leave this module. Filters, documents and everything of an authentication are stepped over by their lengths.
 //!

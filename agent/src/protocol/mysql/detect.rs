@@ -105,11 +105,10 @@ fn command(packet: &Packet<'_>) -> Guess {
 /// Whether the text of a statement begins as one, behind attributes of the query.
 fn statement(bytes: &[u8], whole: bool) -> Guess {
     let text = match bytes {
-        [0, 1, text @ ..] => text,
         [0] if !whole => return Guess::Maybe,
         // With attributes: where the text begins is not looked for.
         [1..=8, 1, ..] => return Guess::Likely,
-        text => text,
+        text => text.strip_prefix(&[0, 1]).unwrap_or(text),
     };
     let text = text.trim_ascii_start();
     if text.starts_with(b"/*") || text.starts_with(b"--") {

@@ -173,7 +173,8 @@ fn tls_compression_and_replication_are_said() {
 #[test]
 fn results_end_where_they_end_in_either_form() {
     for ends in [false, true] {
-        let (edge, last): (&[&[u8]], fn(u16) -> Vec<u8>) = if ends { (&[&[0xfe, 0, 0, 2, 0]], eof) } else { (&[], end) };
+        let edge: &[&[u8]] = if ends { &[&[0xfe, 0, 0, 2, 0]] } else { &[] };
+        let last = if ends { eof } else { end };
         let result = |status: u16, rows: &[&[u8]]| -> Vec<Vec<u8>> {
             let last = last(status);
             let all = [&[&[1][..], COLUMN], edge, rows, &[&last]].concat();
