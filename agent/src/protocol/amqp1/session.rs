@@ -177,9 +177,9 @@ impl Session {
         let handle = transfer.at(0).and_then(|handle| handle.number()).ok_or(Stop::Invalid)?;
         let truth = |place: usize| transfer.at(place).and_then(|value| value.truth()).unwrap_or_default();
         let (settled, more) = (truth(4), truth(5));
-        let link = self.links.get_mut(&(from == Side::Server, channel, handle));
+        let mut link = self.links.get_mut(&(from == Side::Server, channel, handle));
         let known = link.is_some();
-        if let Some(link) = link.filter(|link| link.continues) {
+        if let Some(link) = link.as_mut().filter(|link| link.continues) {
             link.continues = more;
             return Ok(None);
         }
