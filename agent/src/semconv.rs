@@ -59,6 +59,15 @@ pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
 pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 
+pub const DNS_ANSWERS: &str = "dns.answers";
+pub const DNS_QUESTION_NAME: &str = "dns.question.name";
+
+/// Type of the records that were asked for, by its name, for example `AAAA`.
+pub const WIRESPAN_DNS_QUESTION_TYPE: &str = "wirespan.dns.question_type";
+/// Name of the response code, for example `NXDOMAIN`.
+pub const WIRESPAN_DNS_RESPONSE_CODE: &str = "wirespan.dns.response_code";
+/// Records in the answer section.
+pub const WIRESPAN_DNS_ANSWERS: &str = "wirespan.dns.answers";
 /// Messages of a call, where all of them could be counted: the conventions have no place for these numbers.
 pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";

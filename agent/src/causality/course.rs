@@ -68,7 +68,7 @@ impl Causality {
             waiters: Vec::new(),
             exchange: None,
         };
-        if node.header.is_none() && !pushed {
+        if node.header.is_none() && !pushed && !socket.is_conversation() {
             self.meetings.begin(id, asked.at, client_address);
         }
         let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);

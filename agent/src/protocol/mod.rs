@@ -6,6 +6,7 @@
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
+pub mod dns;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
@@ -22,7 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &dns::Dns];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +66,22 @@ pub trait Protocol: Sync {
 
     /// Longest unfinished message head, in bytes, that is worth keeping; more is a message that cannot be decoded.
     fn longest_head(&self) -> usize;
+
+    /// What a datagram says, if the protocol is spoken in datagrams and this is one of them.
+    fn datagram(&self, _bytes: &[u8]) -> Option<Datagram> {
+        None
+    }
+}
+
+/// A message that is a datagram.
+#[derive(Debug, PartialEq)]
+pub struct Datagram {
+    /// What it is.
+    pub head: Head,
+    /// The number that joins a question with its answer, among those of one socket.
+    pub id: u64,
+    /// Digest of what is asked, the same in the answer; zero in an answer that does not repeat it.
+    pub subject: u64,
 }
 
 /// The state of one connection in one protocol.
