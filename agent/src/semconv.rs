@@ -59,6 +59,11 @@ pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
 pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 
+pub const TLS_ESTABLISHED: &str = "tls.established";
+pub const TLS_NEXT_PROTOCOL: &str = "tls.next_protocol";
+pub const TLS_PROTOCOL_NAME: &str = "tls.protocol.name";
+pub const TLS_PROTOCOL_VERSION: &str = "tls.protocol.version";
+
 pub const DNS_ANSWERS: &str = "dns.answers";
 pub const DNS_QUESTION_NAME: &str = "dns.question.name";
 
@@ -68,6 +73,8 @@ pub const WIRESPAN_DNS_QUESTION_TYPE: &str = "wirespan.dns.question_type";
 pub const WIRESPAN_DNS_RESPONSE_CODE: &str = "wirespan.dns.response_code";
 /// Records in the answer section.
 pub const WIRESPAN_DNS_ANSWERS: &str = "wirespan.dns.answers";
+/// Application protocols that the client of a TLS connection offered.
+pub const WIRESPAN_TLS_OFFERED: &str = "wirespan.tls.offered_protocols";
 /// Messages of a call, where all of them could be counted: the conventions have no place for these numbers.
 pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";

@@ -244,6 +244,9 @@ impl Graph {
         };
         let mut recent = ids.iter().rev().take(MAX_LOOK_BACK).filter_map(covered);
         let (newest, node) = recent.next()?;
+        if node.kind == Kind::Connection {
+            return None;
+        }
         if node.client || node.done {
             return Some((newest, false));
         }

@@ -15,6 +15,7 @@ pub mod redis;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
+pub mod tls;
 
 use attribute::Attribute;
 use context::Carried;
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &dns::Dns];
+pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &dns::Dns, &tls::Tls];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -172,6 +173,9 @@ pub enum Kind {
     /// A message, or several, are given to a broker: a PRODUCER span at the client's end; a SERVER span only where the client is not
     /// traced.
     Publish,
+    /// What a connection does by itself, whatever is said on it: a CLIENT span; a SERVER span only where the client is not traced. What is
+    /// read from such a connection later is no part of it.
+    Connection,
     /// A message, or several, are handed to a consumer: a CONSUMER span at the client's end, which asked for them, or to which the
     /// broker sent them by itself. In the latter case the request is the server's: its head comes from [`Side::Server`], and it is
     /// answered by the client, if at all.
