@@ -12,6 +12,8 @@ mod lookups;
 #[cfg(test)]
 mod meetings;
 #[cfg(test)]
+mod messages;
+#[cfg(test)]
 mod rounds;
 mod teller;
 #[cfg(test)]

@@ -46,13 +46,27 @@ pub const URL_SCHEME: &str = "url.scheme";
 pub const URL_TEMPLATE: &str = "url.template";
 pub const USER_AGENT_ORIGINAL: &str = "user_agent.original";
 
+pub const DB_COLLECTION_NAME: &str = "db.collection.name";
 pub const DB_SYSTEM_NAME: &str = "db.system.name";
 pub const DB_NAMESPACE: &str = "db.namespace";
 pub const DB_OPERATION_NAME: &str = "db.operation.name";
 pub const DB_OPERATION_BATCH_SIZE: &str = "db.operation.batch.size";
+pub const DB_QUERY_SUMMARY: &str = "db.query.summary";
 pub const DB_QUERY_TEXT: &str = "db.query.text";
 pub const DB_RESPONSE_STATUS_CODE: &str = "db.response.status_code";
 pub const DB_STORED_PROCEDURE_NAME: &str = "db.stored_procedure.name";
+
+pub const MESSAGING_SYSTEM: &str = "messaging.system";
+pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
+pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
+pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
+pub const MESSAGING_DESTINATION_PARTITION_ID: &str = "messaging.destination.partition.id";
+pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
+pub const MESSAGING_CLIENT_ID: &str = "messaging.client.id";
+pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
+pub const MESSAGING_KAFKA_MESSAGE_KEY: &str = "messaging.kafka.message.key";
+pub const MESSAGING_KAFKA_MESSAGE_TOMBSTONE: &str = "messaging.kafka.message.tombstone";
+pub const MESSAGING_KAFKA_OFFSET: &str = "messaging.kafka.offset";
 
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 pub const RPC_METHOD: &str = "rpc.method";
@@ -75,11 +89,27 @@ pub const WIRESPAN_DNS_RESPONSE_CODE: &str = "wirespan.dns.response_code";
 pub const WIRESPAN_DNS_ANSWERS: &str = "wirespan.dns.answers";
 /// Application protocols that the client of a TLS connection offered.
 pub const WIRESPAN_TLS_OFFERED: &str = "wirespan.tls.offered_protocols";
+pub const MESSAGING_DESTINATION_TEMPLATE: &str = "messaging.destination.template";
+pub const MESSAGING_DESTINATION_TEMPORARY: &str = "messaging.destination.temporary";
+pub const MESSAGING_DESTINATION_ANONYMOUS: &str = "messaging.destination.anonymous";
+pub const MESSAGING_DESTINATION_SUBSCRIPTION_NAME: &str = "messaging.destination.subscription.name";
+pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
+pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversation_id";
+pub const MESSAGING_MESSAGE_BODY_SIZE: &str = "messaging.message.body.size";
+pub const MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY: &str = "messaging.rabbitmq.destination.routing_key";
+pub const MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG: &str = "messaging.rabbitmq.message.delivery_tag";
+
 /// Messages of a call, where all of them could be counted: the conventions have no place for these numbers.
 pub const WIRESPAN_RPC_REQUEST_MESSAGES: &str = "wirespan.rpc.request_messages";
 pub const WIRESPAN_RPC_RESPONSE_MESSAGES: &str = "wirespan.rpc.response_messages";
+/// Version of the service that is called, where a protocol has one beside its name (Dubbo).
+pub const WIRESPAN_RPC_SERVICE_VERSION: &str = "wirespan.rpc.service_version";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
+/// Name of an error, where the status code is its number (MongoDB).
+pub const WIRESPAN_DB_ERROR_NAME: &str = "wirespan.db.error_name";
+/// SQLSTATE of an error, where the status code is the vendor's own number (MySQL).
+pub const WIRESPAN_DB_SQLSTATE: &str = "wirespan.db.sqlstate";
 pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
 /// Why the span's parent is what it is.
 pub const WIRESPAN_LINK: &str = "wirespan.link";
@@ -99,5 +129,6 @@ pub const WIRESPAN_RETRANSMITS: &str = "wirespan.retransmits";
 /// A message was larger than what was captured of it.
 pub const WIRESPAN_TRUNCATED: &str = "wirespan.truncated";
 /// What is missing, and why: `input_ended` (the exchange was still going on), `header_table` (fields were named on the connection before
-/// anybody looked).
+/// anybody looked), `statement` (the same of what was prepared), `compression` (nobody decompressed it), `consumer` (who takes messages from
+/// which queue was said before), `version` (so was the protocol's, which says where names stand).
 pub const WIRESPAN_INCOMPLETE: &str = "wirespan.incomplete";

@@ -7,18 +7,17 @@ use crate::{
     ring::{self, count},
 };
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    btf_maps::{Array, HashMap},
+    btf_maps::{Array, HashMap, PerCpuArray},
     helpers::{
         bpf_probe_read_kernel,
-        generated::{bpf_probe_read_user, bpf_ringbuf_discard},
+        generated::{self, bpf_probe_read_user},
     },
     macros::btf_map,
 };
 use core::{ffi::c_void, hint::black_box, ptr};
 use wirespan_abi::{
     Head, Note, Thread, counter, kind,
-    walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, OUTPUT, SCANNED, STEPS, WALKED, WINDOW, Walk, key, moment, op},
+    walk::{CELLS, LARGEST_WINDOW, LOWEST, MAX_TAKEN, MAX_WALKED, MORE, OUTPUT, SCANNED, STEPS, WALKED, WINDOW, Walk, key, moment, op},
 };
 
 /// Which processes are walked: at the place of its last bits, a process's number. Says no at next to no cost.
@@ -39,6 +38,31 @@ pub struct Event {
     pub thread: Thread,
     pub sk: u64,
 }
+
+/// Steps that [`wirespan_steps`] takes: more than most walks have.
+const TAKEN_AT_ONCE: usize = 64;
+/// Numbers that a note's cells have room for.
+const ROOM: u32 = (CELLS - OUTPUT) as u32;
+/// Bytes of those that follow.
+const MORE_BYTES: usize = MORE * size_of::<u64>();
+/// What it says: there are more, the note is to be told, it is not.
+const GOES_ON: u64 = 0;
+const TOLD: u64 = 1;
+const DROPPED: u64 = 2;
+
+/// What changes while a walk is taken: the note that it becomes, and the memory to copy behind it.
+#[repr(C)]
+struct State {
+    note: Note,
+    copy_from: u64,
+    copy_len: u64,
+    /// What was put out beyond the note's cells.
+    more: [u64; MORE],
+}
+
+/// The states of a CPU: of the program that sees reads, and of the one that sees writes.
+#[btf_map]
+static STATES: PerCpuArray<State, 2> = PerCpuArray::new();
 
 /// A note in the ring, then room for a copy of memory.
 #[repr(C)]
@@ -90,25 +114,25 @@ pub extern "C" fn wirespan_walk(at: u64, cookie: u64, range: u64, thread: u64, s
 
 #[inline(always)]
 fn walk(event: &Event, moment: u32) -> Option<()> {
-    // SAFETY: the entry stays valid while the program runs; the agent replaces entries, and writes none.
-    let walk = unsafe { WALKS.get(key(event.thread.pid, moment)) }?;
+    let key = key(event.thread.pid, moment);
+    // Most moments of a process have no walk.
+    WALKS.get_ptr(key)?;
     let began = now();
-    walked(event, moment, walk);
+    walked(event, moment, key);
     count(counter::WALKS, 1);
     count(counter::WALK_NANOS, now().wrapping_sub(began));
     Some(())
 }
 
 #[inline(always)]
-fn walked(event: &Event, moment: u32, walk: &Walk) {
-    let note: *mut Note = ring::reserve();
-    if note.is_null() {
-        return;
-    }
+fn walked(event: &Event, moment: u32, key: u64) -> Option<()> {
     let (thread_pointer, stack_pointer) = user_pointers();
     let Event { at, cookie, from, upto, thread, sk } = *event;
-    // SAFETY: the reservation has the note's size and alignment, and nobody else sees it before it is submitted.
+    let place = u32::from(moment == moment::SEND_RESPONSE || moment == moment::SEND_CALL);
+    let state = STATES.get_ptr_mut(place)?;
+    // SAFETY: the pointer is this CPU's element, and of the program that runs: no program runs twice at a time on one CPU.
     unsafe {
+        let note = &raw mut (*state).note;
         let head = Head { at, cookie, kind: kind::NOTE, flags: 0, tcp_flags: 0, reserved: 0, len: 0 };
         ptr::write(&raw mut (*note).head, head);
         (*note).from = from;
@@ -118,74 +142,113 @@ fn walked(event: &Event, moment: u32, walk: &Walk) {
         (*note).window = 0;
         (*note).next = 0;
         (*note).emitted = 0;
+        (*state).copy_from = 0;
+        (*state).copy_len = 0;
         let cells: *mut u64 = (&raw mut (*note).cells).cast();
         *cells = thread_pointer;
         *cells.add(1) = stack_pointer;
         *cells.add(2) = sk;
         *cells.add(3) = thread.tid.into();
         for index in 4..CELLS {
-            *cells.add(index) = 0;
+            ptr::write_volatile(cells.add(index), 0);
         }
-        // The steps are taken once for every size of record, for the verifier's sake: a note with a copy of memory moves to a larger one.
-        match take_steps(note, walk) {
-            Some(copy) if copy.len == 0 => ring::submit(note.cast(), 0),
-            Some(copy) => {
-                if copy.len <= WINDOW as u64 {
-                    enlarge::<WINDOW>(note, copy);
-                } else {
-                    enlarge::<LARGEST_WINDOW>(note, copy);
-                }
-                bpf_ringbuf_discard(note.cast(), BPF_RB_NO_WAKEUP.into());
+        for _ in 0..MAX_TAKEN / TAKEN_AT_ONCE {
+            match wirespan_steps(black_box(place.into()), black_box(key)) {
+                GOES_ON => {}
+                TOLD => break,
+                _ => return None,
             }
-            None => bpf_ringbuf_discard(note.cast(), BPF_RB_NO_WAKEUP.into()),
+        }
+        let copied = ptr::read_volatile(&raw const (*state).copy_len);
+        if copied == 0 {
+            if ptr::read_volatile(&raw const (*note).emitted) > ROOM { tell_more(state) } else { tell::<0>(state) }
+        } else if copied <= WINDOW as u64 {
+            tell::<WINDOW>(state);
+        } else {
+            tell::<LARGEST_WINDOW>(state);
         }
     }
+    Some(())
 }
 
-/// Tells a note with a copy of memory.
+/// Tells a note, with a copy of memory if there is room for one.
 ///
 /// # Safety
-/// The note is written.
+/// The state is written.
 #[inline(always)]
-unsafe fn enlarge<const N: usize>(note: *const Note, copy: Copied) {
+unsafe fn tell<const N: usize>(state: *const State) {
     let record: *mut Record<N> = ring::reserve();
     if record.is_null() {
         return;
     }
     // SAFETY: by the contract, and the reservation has the record's size and alignment; a note is a number of eight bytes each.
     unsafe {
-        let to: *mut u64 = record.cast();
+        let (from, to): (*const u64, *mut u64) = (state.cast(), record.cast());
         for index in 0..size_of::<Note>() / 8 {
-            *to.add(index) = ptr::read_volatile(note.cast::<u64>().add(index));
+            *to.add(index) = ptr::read_volatile(from.add(index));
         }
-        let len = (black_box(copy.len as u32).wrapping_sub(1) & (N as u32 - 1)) + 1;
-        if bpf_probe_read_user((&raw mut (*record).window).cast(), len, copy.from as *const c_void) == 0 {
-            (*record).note.window = len;
+        if N > 0 {
+            let (from, len) = (ptr::read_volatile(&raw const (*state).copy_from), ptr::read_volatile(&raw const (*state).copy_len));
+            let len = (black_box(len as u32).wrapping_sub(1) & (N as u32).wrapping_sub(1)) + 1;
+            if bpf_probe_read_user((&raw mut (*record).window).cast(), len, from as *const c_void) == 0 {
+                (*record).note.window = len;
+            }
         }
         ring::submit(record.cast(), N);
     }
 }
 
-/// Memory to copy behind a note.
-#[derive(Clone, Copy)]
-struct Copied {
-    from: u64,
-    len: u64,
-}
-
-/// Takes the steps of a walk; `None` if nothing is to be told. Everything that changes lies in the record, not in variables, so that the
-/// verifier sees the same state at each step.
+/// Tells a note with all that was put out.
 ///
 /// # Safety
-/// `note` is in the ring, and its `next`, `emitted` and `cells` are written.
+/// The state is written.
 #[inline(always)]
-unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
-    let mut copied = Copied { from: 0, len: 0 };
+unsafe fn tell_more(state: *const State) {
+    let record: *mut Record<MORE_BYTES> = ring::reserve();
+    if record.is_null() {
+        return;
+    }
+    // SAFETY: as in `tell`.
+    unsafe {
+        let (from, to): (*const u64, *mut u64) = (state.cast(), record.cast());
+        for index in 0..size_of::<Note>() / 8 {
+            *to.add(index) = ptr::read_volatile(from.add(index));
+        }
+        let emitted = ptr::read_volatile(&raw const (*state).note.emitted);
+        let len = (black_box(emitted.wrapping_sub(ROOM) * 8).wrapping_sub(1) & (MORE_BYTES as u32 - 1)) + 1;
+        let more: *const c_void = (&raw const (*state).more).cast();
+        if generated::bpf_probe_read_kernel((&raw mut (*record).window).cast(), len, more) == 0 {
+            (*record).note.window = len;
+        }
+        ring::submit(record.cast(), MORE_BYTES);
+    }
+}
+
+/// Takes the next steps of a walk; says whether there are more. A global function, so that the verifier goes through these few steps
+/// once, however often they are taken. Everything that changes lies in the state, not in variables, so that the verifier sees the same
+/// state at each step.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn wirespan_steps(place: u64, key: u64) -> u64 {
+    if !walks() {
+        return DROPPED;
+    }
+    let (Some(state), Some(walk)) = (STATES.get_ptr_mut(place as u32), WALKS.get_ptr(key)) else { return DROPPED };
+    // SAFETY: the pointers are this CPU's element and the process's walk, which stays valid while the program runs: the agent replaces
+    // entries, and writes none.
+    unsafe { take_steps(state, &*walk) }
+}
+
+/// # Safety
+/// The state is written.
+#[inline(always)]
+unsafe fn take_steps(state: *mut State, walk: &Walk) -> u64 {
     // SAFETY: by the contract; every index is masked, and the helpers check the addresses that they read.
     unsafe {
+        let note = &raw mut (*state).note;
         let cells: *mut u64 = (&raw mut (*note).cells).cast();
         let steps = walk.steps.as_ptr();
-        for _ in 0..MAX_TAKEN {
+        for _ in 0..TAKEN_AT_ONCE {
             let next = ptr::read_volatile(&raw const (*note).next);
             let step = steps.add(black_box(next) as usize & (STEPS - 1));
             let mut next = next.wrapping_add(1);
@@ -196,7 +259,7 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
             let mut result = a;
             let mut jumps = false;
             match (*step).op {
-                op::END => return Some(copied),
+                op::END => return TOLD,
                 op::SET => result = value,
                 op::ADD => result = b.wrapping_add(value),
                 op::SUM => result = a.wrapping_add(b),
@@ -222,9 +285,14 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
                 op::JUMP => jumps = true,
                 op::EMIT => {
                     let emitted = ptr::read_volatile(&raw const (*note).emitted);
-                    if emitted < (CELLS - OUTPUT) as u32 {
-                        let slot = (black_box(emitted) as usize & (CELLS - OUTPUT - 1)) + OUTPUT;
-                        ptr::write_volatile(cells.add(slot), a);
+                    let more: *mut u64 = (&raw mut (*state).more).cast();
+                    let slot = if emitted < ROOM {
+                        cells.add(black_box(emitted as usize + OUTPUT) & (CELLS - 1))
+                    } else {
+                        more.add(black_box(emitted - ROOM) as usize & (MORE - 1))
+                    };
+                    if emitted < ROOM + MORE as u32 {
+                        ptr::write_volatile(slot, a.wrapping_add(value));
                         ptr::write_volatile(&raw mut (*note).emitted, emitted + 1);
                     }
                     ptr::write_volatile(&raw mut (*note).next, next);
@@ -239,9 +307,12 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
                         next = next.wrapping_sub(1);
                     }
                 }
-                op::COPY => copied = Copied { from: a.wrapping_add(i64::from(at) as u64), len: value.min(walk.room.into()) },
+                op::COPY => {
+                    ptr::write_volatile(&raw mut (*state).copy_from, a.wrapping_add(i64::from(at) as u64));
+                    ptr::write_volatile(&raw mut (*state).copy_len, value.min(walk.room.into()));
+                }
                 // `op::DROP`, and whatever is no step.
-                _ => return None,
+                _ => return DROPPED,
             }
             if jumps {
                 next = next.wrapping_add(at as u32);
@@ -250,7 +321,7 @@ unsafe fn take_steps(note: *mut Note, walk: &Walk) -> Option<Copied> {
             ptr::write_volatile(&raw mut (*note).next, next);
         }
     }
-    Some(copied)
+    GOES_ON
 }
 
 /// Looks through the words below `above` as [`op::SCAN`] says, up to the first that points into the range; gives where it ended, and puts

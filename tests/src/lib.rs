@@ -8,6 +8,7 @@ pub mod capture;
 pub mod cgroup;
 pub mod collector;
 pub mod http;
+pub mod jvm;
 pub mod load;
 pub mod nat;
 pub mod network;

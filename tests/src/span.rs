@@ -10,6 +10,10 @@ pub enum Kind {
     Server,
     /// Made a request.
     Client,
+    /// Gave messages to a broker.
+    Producer,
+    /// Got messages from a broker.
+    Consumer,
 }
 
 impl fmt::Display for Kind {
@@ -17,6 +21,8 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Server => "server",
             Self::Client => "client",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
         })
     }
 }
@@ -139,6 +145,8 @@ fn read(span: &Value, resource: &Attributes) -> Span {
         kind: match span["kind"].as_u64() {
             Some(2) => Kind::Server,
             Some(3) => Kind::Client,
+            Some(4) => Kind::Producer,
+            Some(5) => Kind::Consumer,
             _ => panic!("the kind of {span}"),
         },
         start: time("startTimeUnixNano"),

@@ -37,7 +37,7 @@ const HELP: &str = "\
 cargo xtask bench [--quick] [--only NAME[,NAME...]]
 
   --quick   shorter windows and fewer of them: a look, not a result
-  --only    some rows: nginx, redis, runtimes, loops, span, memory, idle, pcap
+  --only    some rows: nginx, redis, postgresql, runtimes, loops, span, parsers, memory, idle, pcap
 
 WIRESPAN_BIN=FILE measures another agent binary than the one it would build.";
 
@@ -108,12 +108,14 @@ impl Bench {
     /// Measures what was asked for, in the order of the table.
     fn rows(&self, only: &[&str]) -> Result<Vec<Row>> {
         type Measure = fn(&Bench) -> Result<Vec<Row>>;
-        let all: [(&str, Measure); 8] = [
+        let all: [(&str, Measure); 10] = [
             ("nginx", Self::nginx),
             ("redis", Self::redis),
+            ("postgresql", Self::postgresql),
             ("runtimes", Self::runtimes),
             ("loops", Self::loops),
             ("span", Self::spans),
+            ("parsers", Self::parsers),
             ("memory", Self::memory),
             ("idle", Self::idle),
             ("pcap", Self::pcap),
@@ -177,6 +179,26 @@ impl Bench {
         Ok(vec![ratio_row("redis-benchmark GET, the same", &paired)])
     }
 
+    /// A process for each connection: what they used is read from a cgroup of their own.
+    fn postgresql(&self) -> Result<Vec<Row>> {
+        let group = self.group.inside("postgresql")?;
+        let server = Server::postgresql(&group, &self.dir)?;
+        let select = |transactions| traffic::pgbench_select(&self.group, server.port(), transactions);
+        let transactions = (select(5_000)?.rate() * if self.quick { 1.0 } else { 2.0 }) as u64;
+        let paired = pairs::measure(self.blocks(), &mut |with_agent| {
+            let agent = if with_agent { Some(self.agent()?) } else { None };
+            let before = group.cpu()?;
+            let load = select(transactions)?;
+            let used = group.cpu()? - before;
+            agent.map(Agent::stop).transpose()?;
+            Ok(Sample { cost: used as f64 / load.requests as f64, rate: load.rate() })
+        })?;
+        server.stop()?;
+        let verdict = Verdict::at_most(paired.proven(), 1.10, 1.05);
+        let measure = "pgbench select-only, server CPU per transaction with / without".into();
+        Ok(vec![Row { measure, measured: ratio_text(&paired), must: "1.10", goal: "1.05", verdict, details: paired.json() }])
+    }
+
     /// Servers whose memory is looked at.
     fn runtimes(&self) -> Result<Vec<Row>> {
         setup::ensure(Purpose::Truth, &self.layout)?;
@@ -209,6 +231,32 @@ impl Bench {
             Ok(Row { measure, measured, must: inside, goal: inside, verdict, details: paired.json() })
         };
         loops::LOOPS.iter().map(row).collect()
+    }
+
+    /// What a message of each protocol costs in its decoder.
+    fn parsers(&self) -> Result<Vec<Row>> {
+        let mut cargo = Command::new("cargo");
+        cargo.args(["bench", "--quiet", "-p", "wirespan", "--bench", "parsers"]).current_dir(&self.layout.root);
+        let output = cargo.stderr(Stdio::inherit()).output().context("cargo does not start")?;
+        if !output.status.success() {
+            bail!("the decoders could not be measured");
+        }
+        let row = |line: &str| {
+            let details: serde_json::Value = serde_json::from_str(line).with_context(|| format!("the bench said {line:?}"))?;
+            let number = |key| details[key].as_f64().with_context(|| format!("no {key} in {line:?}"));
+            let (nanos, bytes) = (number("nanos")?, number("bytes")?);
+            let verdict = if nanos <= 500.0 && bytes < 1.0 { Verdict::Goal } else { Verdict::Must };
+            let measure = format!("a message of {} in its decoder", details["protocol"].as_str().unwrap_or("?"));
+            Ok(Row {
+                measure,
+                measured: format!("{nanos:.0} ns, {bytes:.0} bytes allocated"),
+                must: "—",
+                goal: "500 ns, 0 bytes",
+                verdict,
+                details,
+            })
+        };
+        std::str::from_utf8(&output.stdout)?.lines().map(row).collect()
     }
 
     /// The agent's CPU time per span, and lost spans, at half of what nginx can do.

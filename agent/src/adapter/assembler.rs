@@ -63,7 +63,12 @@ impl Assembler {
 
     /// Puts a into the output.
     pub fn emit(&mut self, a: Cell) -> &mut Self {
-        self.step(op::EMIT, a, 0, 0, 0)
+        self.emit_sum(a, 0)
+    }
+
+    /// Puts a + value into the output.
+    pub fn emit_sum(&mut self, a: Cell, value: u64) -> &mut Self {
+        self.step(op::EMIT, a, 0, 0, value)
     }
 
     /// The walk ends and tells.

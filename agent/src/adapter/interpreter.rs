@@ -1,18 +1,20 @@
 //! Runs a walk over memory as the kernel side does, for tests.
 use super::process::Memory;
-use wirespan_abi::walk::{CELLS, LOWEST, MAX_TAKEN, OUTPUT, SCANNED, STEPS, Walk, cell, op};
+use wirespan_abi::walk::{CELLS, LOWEST, MAX_TAKEN, MORE, OUTPUT, SCANNED, STEPS, Walk, cell, op};
 
 /// What a walk left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
     pub cells: [u64; CELLS],
     pub window: Vec<u8>,
+    /// What was put out beyond the cells.
+    pub more: Vec<u64>,
 }
 
 impl Left {
     /// What was emitted, up to the first zero.
     pub fn output(&self) -> Vec<u64> {
-        self.cells[OUTPUT..].iter().copied().take_while(|value| *value != 0).collect()
+        self.cells[OUTPUT..].iter().chain(&self.more).copied().take_while(|value| *value != 0).collect()
     }
 }
 
@@ -23,7 +25,7 @@ pub fn walk(walk: &Walk, thread_pointer: u64, stack_pointer: u64, tid: u32, memo
 
 /// The same with all that the kernel side puts into the first cells. The kernel's memory is what `memory` has at its addresses.
 pub fn walk_at(walk: &Walk, first: [u64; cell::FREE as usize], memory: &dyn Memory) -> Option<Left> {
-    let mut left = Left { cells: [0; CELLS], window: Vec::new() };
+    let mut left = Left { cells: [0; CELLS], window: Vec::new(), more: Vec::new() };
     left.cells[..first.len()].copy_from_slice(&first);
     let (mut next, mut emitted) = (0_i64, OUTPUT);
     for _ in 0..MAX_TAKEN {
@@ -55,8 +57,10 @@ pub fn walk_at(walk: &Walk, first: [u64; cell::FREE as usize], memory: &dyn Memo
             op::LOOP => a.wrapping_add(step.value),
             op::EMIT => {
                 if let Some(cell) = left.cells.get_mut(emitted) {
-                    *cell = a;
+                    *cell = a.wrapping_add(step.value);
                     emitted += 1;
+                } else if left.more.len() < MORE {
+                    left.more.push(a.wrapping_add(step.value));
                 }
                 continue;
             }

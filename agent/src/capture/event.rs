@@ -194,6 +194,8 @@ pub struct Note<'a> {
     pub upto: u32,
     /// What the process's walk put out; zeros behind it.
     pub output: [u64; NOTED],
+    /// What it put out beyond that: eight bytes a number.
+    pub more: &'a [u8],
     /// A copy of its memory, if its walk made one.
     pub window: &'a [u8],
 }

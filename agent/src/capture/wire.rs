@@ -365,8 +365,9 @@ impl<'a> Fields<'a> {
             let value = self.u64()?;
             *word = if index < emitted as usize { value } else { 0 };
         }
-        let window = self.0.get(..window as usize)?;
-        Some(Note { at: head.at, socket: SocketId(head.cookie), thread, moment, from, upto, output, window })
+        let behind = self.0.get(..window as usize)?;
+        let (more, window) = if emitted as usize > NOTED { (behind, &[][..]) } else { (&[][..], behind) };
+        Some(Note { at: head.at, socket: SocketId(head.cookie), thread, moment, from, upto, output, more, window })
     }
 
     fn opened(&mut self, head: &abi::Head) -> Option<Opened> {

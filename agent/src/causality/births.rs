@@ -85,7 +85,7 @@ impl Births {
         for said in &note.output {
             let value = said & word::VALUE;
             match said >> word::SHIFT {
-                0 => unit = value,
+                0 | word::AWAITER => unit = value,
                 word::END => end = value,
                 word::NEXT if value <= end && end - value < BATCH => self.seen(end, value, note.at),
                 word::COUNT => self.counted(value, note.at),

@@ -1,4 +1,5 @@
 //! How a process works on requests: the class decides which evidence counts in it.
+use super::awaited::Awaited;
 use super::births::Births;
 use super::grounds::Standing;
 use super::manner::Manner;
@@ -65,6 +66,8 @@ pub(super) struct Process {
     pub(super) units: Units,
     pub(super) rounds: Rounds,
     pub(super) births: Births,
+    /// Who waits for which answer.
+    pub(super) awaited: Awaited,
     /// It has exported spans of its own.
     pub(super) sdk: bool,
     /// It has sent what it had just read.

@@ -42,7 +42,9 @@ impl Unit {
     /// The requests that are named, each by its connection and its number there.
     pub(super) fn named(self, output: &[u64]) -> impl Iterator<Item = (u64, u64)> {
         let kind = |said: u64| said >> word::SHIFT;
-        let both = output.windows(2).filter_map(|both| <[u64; 2]>::try_from(both).ok());
+        // What is said of those who wait is not said of the unit.
+        let own = output.split(move |said| kind(*said) == word::AWAITER).next().unwrap_or_default();
+        let both = own.windows(2).filter_map(|both| <[u64; 2]>::try_from(both).ok());
         let named = both.filter(move |[a, b]| self == Self::Goroutine && (kind(*a), kind(*b)) == (word::CONNECTION, word::REQUEST));
         named.map(|[connection, number]| (connection & word::VALUE, number & word::VALUE))
     }
@@ -76,4 +78,8 @@ pub mod word {
     pub const REQUEST: u64 = 8;
     /// The last number that was given to any processor.
     pub const COUNT: u64 = 5;
+    /// A unit that waits for an answer on this connection: what follows is about this unit.
+    pub const AWAITER: u64 = 9;
+    /// The number of that answer on its connection.
+    pub const AWAITED: u64 = 10;
 }

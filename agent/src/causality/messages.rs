@@ -60,6 +60,14 @@ impl Messages {
     }
 }
 
+impl Messages {
+    /// Nothing follows: nobody will say any more who gave a message. What is known is not forgotten, as exchanges have yet to be told.
+    pub(super) fn finish(&mut self, retry: &mut Vec<ExchangeId>) {
+        self.waiting.clear();
+        retry.extend(self.waiting_due.drain(..).map(|(_, id)| id));
+    }
+}
+
 /// The next entry whose time has come, or for which there is no room.
 fn due<T>(queue: &mut VecDeque<(Nanos, T)>, now: Nanos) -> Option<(Nanos, T)> {
     let full = queue.len() > MAX_MESSAGES;

@@ -6,6 +6,7 @@
 //! trace are there. An orphan is better than a wrong parent: every rule that is not sure says so.
 mod activation;
 mod audit;
+mod awaited;
 mod births;
 pub mod class;
 mod course;
@@ -303,7 +304,7 @@ impl Causality {
             self.note_missing(id);
         }
         self.end_rounds(Nanos::MAX);
-        self.messages.tick(Nanos::MAX, &mut self.retry);
+        self.messages.finish(&mut self.retry);
         self.settle(out);
         while let Some((_, id)) = self.holds_due.pop_front() {
             self.waited(id, Waited::Enough);

@@ -12,10 +12,10 @@ use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Notes remembered of one socket: a few of each moment.
-const MAX_NOTES: usize = 16;
-/// Sockets of which notes are remembered, at up to some 3 KiB each: as many as are busy within [`NOTE_LIFE`] on a large host.
-const MAX_SOCKETS: usize = 16 * 1024;
+/// Notes remembered of one socket: where many write to one, as many writes may wait there and leave in one packet.
+const MAX_NOTES: usize = 256;
+/// Notes remembered at once, at some 200 bytes each: as many as are taken within [`NOTE_LIFE`] on a large host.
+const MAX_HELD: usize = 64 * 1024;
 /// How long a note is remembered: a request's first bytes may come long before it is known to be one.
 const NOTE_LIFE: Nanos = 2_000_000_000;
 /// How long after its end an exchange waits for the note of its response: the write is told when the system call ends, on another CPU
@@ -47,9 +47,11 @@ pub struct Noted {
 
 impl From<&Note<'_>> for Noted {
     fn from(note: &Note<'_>) -> Self {
-        let Note { at, socket, thread, moment, from, upto, ref output, window } = *note;
+        let Note { at, socket, thread, moment, from, upto, ref output, more, window } = *note;
         let length = output.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
-        Self { at, socket, thread, moment, from, upto, output: output.get(..length).unwrap_or_default().into(), window: window.into() }
+        let more = more.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+        let output = output.iter().copied().take(length).chain(more).collect();
+        Self { at, socket, thread, moment, from, upto, output, window: window.into() }
     }
 }
 
@@ -69,20 +71,26 @@ impl Noted {
 #[derive(Default)]
 pub(super) struct Notes {
     sockets: FxHashMap<SocketId, VecDeque<Arc<Noted>>>,
+    /// How many these are.
+    held: usize,
     /// When those that were too old were forgotten last.
     swept: Nanos,
 }
 
 impl Notes {
     fn keep(&mut self, note: Arc<Noted>) {
-        if self.sockets.len() >= MAX_SOCKETS && !self.sockets.contains_key(&note.socket) {
+        if self.held >= MAX_HELD {
             self.sockets.clear();
+            self.held = 0;
         }
         let notes = self.sockets.entry(note.socket).or_default();
-        if notes.len() >= MAX_NOTES {
+        let forgotten = |oldest: &Arc<Noted>| oldest.at.saturating_add(NOTE_LIFE) <= note.at;
+        while notes.len() >= MAX_NOTES || notes.front().is_some_and(forgotten) {
             notes.pop_front();
+            self.held -= 1;
         }
         notes.push_back(note);
+        self.held += 1;
     }
 
     /// The note of the byte at which a request (or its answer) begins.
@@ -98,6 +106,7 @@ impl Notes {
         }
         self.swept = now;
         self.sockets.retain(|_, notes| notes.back().is_some_and(|note| note.at.saturating_add(NOTE_LIFE) > now));
+        self.held = self.sockets.values().map(VecDeque::len).sum();
     }
 }
 
@@ -114,6 +123,7 @@ impl Causality {
             self.processes.get_mut(note.thread.pid).filter(|process| process.manner == Some(Manner::Units(Unit::Goroutine)))
         {
             process.births.note(&note);
+            process.awaited.note(&note);
         }
         let note = Arc::new(note);
         let about = |node: &Node| {

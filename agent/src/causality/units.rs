@@ -6,6 +6,7 @@
 //! call belongs to the request for which one of them was created, if that is known: see [`super::births`].
 use super::Causality;
 use super::audit::Audit;
+use super::awaited::Awaiter;
 use super::births::{Between, Child};
 use super::class::Process;
 use super::graph::{Node, Waited};
@@ -143,20 +144,24 @@ impl Causality {
         if process.units.audit.is_refuted() {
             return Ruling::Orphan(Reason::Audit);
         }
-        let Some(sent) = &node.request_note else {
+        let awaiter = awaiter(node, process);
+        let sent = node.request_note.as_ref();
+        if sent.is_none() && awaiter.is_none() {
             return if node.waited == Waited::Briefly { Ruling::Wait(None) } else { Ruling::Orphan(Reason::Gap) };
-        };
+        }
+        let sent = sent.map(|note| &*note.output).unwrap_or_default();
         let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
-        if let Some(owner) = unit.named(&sent.output).chain(unit.named(answer)).find_map(|named| self.request_named(node, process, named)) {
+        let named = awaiter.and_then(|awaiter| awaiter.request).into_iter().chain(unit.named(sent)).chain(unit.named(answer));
+        if let Some(owner) = named.into_iter().find_map(|named| self.request_named(node, process, named)) {
             return Ruling::Owner { owner, evidence: Evidence::Goroutine, provisional: false };
         }
         if !node.done {
             return Ruling::Wait(None);
         }
         // A thread may do others' work one after the other, so who waited for the answer when it came says more than who sent the call.
-        let sent = if unit == Unit::Thread && !answer.is_empty() { &[] } else { &*sent.output };
+        let sent = if unit == Unit::Thread && !answer.is_empty() { &[] } else { sent };
         let mut open = false;
-        for id in unit.among(sent).chain(unit.among(answer)) {
+        for id in awaiter.map(|awaiter| awaiter.unit).into_iter().chain(unit.among(sent)).chain(unit.among(answer)) {
             match process.units.next(id, node.asked.at) {
                 Some(response) if response.read < node.asked.at => {
                     let evidence = match unit {
@@ -221,11 +226,18 @@ impl Causality {
     }
 }
 
+/// Who waits for the call's answer, where another unit reads it.
+fn awaiter(node: &Node, process: &Process) -> Option<Awaiter> {
+    process.awaited.awaiter(node.socket, node.correlation?)
+}
+
 /// The request for which one of the call's units, or one that it descends from, was created.
 fn born_for(node: &Node, process: &Process, unit: Unit) -> Option<Born> {
     let sent = node.request_note.as_ref()?;
     let answer = node.answer_note.as_ref().map(|note| &*note.output).unwrap_or_default();
-    let ancestors = unit.among(&sent.output).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
+    let awaiter = awaiter(node, process).map(|awaiter| awaiter.unit);
+    let ancestors =
+        awaiter.into_iter().chain(unit.among(&sent.output)).chain(unit.among(answer)).flat_map(|id| process.births.ancestors(id));
     let (id, child) = ancestors.into_iter().find(|(_, child)| process.units.responses.contains_key(&child.parent))?;
     let response = process.units.during(child.parent, process.births.created(id, sent.at))?;
     Some(Born { child, owner: response.request, answered: response.at < node.asked.at })

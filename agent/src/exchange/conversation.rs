@@ -110,7 +110,9 @@ impl Conversation {
         let Some(talk) = self.talk.as_deref_mut() else { return };
         if talk.pending.len() >= MAX_PENDING {
             counters.too_many += 1;
-            return;
+            // Where answers say what they answer, some requests may never get one: a message that its consumer does not acknowledge.
+            let Some(oldest) = talk.pending.pop_front_if(|_| talk.many) else { return };
+            out(Progress::Lost(oldest.id));
         }
         let pushed = side == Side::Server;
         talk.mutual |= pushed;
@@ -188,7 +190,9 @@ impl Conversation {
                     None => exchange.answered.is_none(),
                 }
         });
-        let Some(exchange) = found else {
+        // Nobody answers what has not arrived: requests were lost, and this answers one of them.
+        let arrived = |exchange: &&mut Box<Exchange>| seq_distance(point.ack, exchange.asked.seq) > 0 || point.ack == 0;
+        let Some(exchange) = found.filter(arrived) else {
             counters.response_without_request += 1;
             if talk.unproven {
                 counters.unproven += talk.held.len() as u64;
@@ -200,10 +204,29 @@ impl Conversation {
             return;
         }
         counters.idle += u64::from(response.idle);
+        let also = response.also.iter().map(|correlation| Response { correlation: Some(*correlation), ..response.same() });
+        let also: Vec<Response> = also.collect();
         exchange.answered = Some(point);
         exchange.response = Some(response);
         talk.answering[side as usize] = Some(exchange.id);
         out(Progress::Answered { id: exchange.id, first: point });
+        for response in also {
+            self.answered_at_once(pushed, point, response, out);
+        }
+    }
+
+    /// An answer to several requests is over for all but the first with its first byte.
+    fn answered_at_once(&mut self, pushed: bool, point: Point, response: Response, out: &mut dyn FnMut(Progress)) {
+        let reads = self.reads;
+        let Some(talk) = self.talk.as_deref_mut() else { return };
+        let found = talk.of_stream(response.correlation, pushed).and_then(|index| talk.pending.remove(index));
+        let Some(mut exchange) = found else { return };
+        out(Progress::Answered { id: exchange.id, first: point });
+        exchange.answered = Some(point);
+        exchange.ended = Some(point);
+        exchange.over = point.at;
+        exchange.response = Some(response);
+        talk.done(exchange, reads, out);
     }
 
     /// What the end of a response adds to it.
@@ -363,11 +386,21 @@ impl Conversation {
             talk.proven(out);
         }
         for mut exchange in talk.pending.drain(..) {
+            if is_idle(&exchange) {
+                out(Progress::Lost(exchange.id));
+                continue;
+            }
             exchange.unanswered = Some(reason);
             exchange.over = at.max(exchange.asked.at);
-            out(Progress::Done(exchange));
+            let nothing = exchange.response.as_ref().map_or(exchange.request.quiet, |response| response.idle);
+            out(if nothing { Progress::Lost(exchange.id) } else { Progress::Done(exchange) });
         }
     }
+}
+
+/// Whether nothing came of it, or nobody knows what.
+fn is_idle(exchange: &Exchange) -> bool {
+    exchange.response.as_ref().map_or(exchange.request.quiet, |response| response.idle)
 }
 
 /// Adds to what is known of a response.
@@ -427,7 +460,7 @@ impl Talk {
     /// An exchange is over; with `reads`, it waits until the answer to a call was read, or what was pushed without one.
     fn done(&mut self, exchange: Box<Exchange>, reads: bool, out: &mut dyn FnMut(Progress)) {
         let awaited = if exchange.client { exchange.answered.is_some() } else { exchange.pushed && !exchange.request.answered };
-        if exchange.response.as_ref().is_some_and(|response| response.idle) {
+        if is_idle(&exchange) {
             out(Progress::Lost(exchange.id));
         } else if self.unproven && exchange.request.answered {
             self.held.push(exchange);

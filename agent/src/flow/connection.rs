@@ -203,8 +203,14 @@ impl Connection {
     /// Everything before the segment's acknowledgement number has arrived on the other direction, seen or not.
     fn acknowledge(&mut self, segment: &Segment<'_>, shared: &mut Shared<'_>) {
         let other = opposite(segment.direction);
-        if self.halves[index(other)].stream.is_waiting() {
-            self.advance(other, shared, |stream, each| stream.acknowledged(segment.ack, each));
+        // Of a connection that is older than the capture, this is where the other side's next byte is: if another one is seen first, bytes
+        // between them were lost.
+        let half = &mut self.halves[index(other)];
+        half.stream.start(segment.ack);
+        // The end of a stream counts as a byte.
+        let ack = half.fin.filter(|fin| seq_distance(segment.ack, *fin) > 0).unwrap_or(segment.ack);
+        if half.stream.is_waiting() || half.stream.next().is_some_and(|next| seq_distance(ack, next) > 0) {
+            self.advance(other, shared, |stream, each| stream.acknowledged(ack, segment.at, each));
         }
     }
 
@@ -340,6 +346,8 @@ impl Connection {
         let clients: &[Direction] = match self.opened.role {
             Role::Client => &[Direction::Out],
             Role::Server => &[Direction::In],
+            // Where the bytes could be either side's, the first counts: clients get their ports from the upper ones.
+            Role::Unknown if self.opened.local.port() > self.opened.remote.port() => &[Direction::Out, Direction::In],
             Role::Unknown => &[Direction::In, Direction::Out],
         };
         let mut best: Option<(u8, &'static dyn Protocol, Direction)> = None;
@@ -429,6 +437,9 @@ fn keep(lane: &mut Lane, stream: &Stream, piece: &Piece<'_>) {
             lane.pending.extend_from_slice(bytes);
         }
         _ if lane.dropping || lane.pending.is_empty() => {
+            if let Piece::Unseen(_) = piece {
+                lane.missed(stream);
+            }
             lane.dropping = true;
             lane.taken = stream.end();
         }

@@ -5,8 +5,9 @@ use super::{Counters, Signal, content};
 use crate::capture::event::SocketId;
 use crate::protocol::{Decoder, Side, Step, Take};
 
-/// Decoder steps without progress in a row that are taken for a defect of the decoder: a guard against looping for ever.
-const MAX_IDLE_STEPS: u32 = 4;
+/// Decoder steps without progress in a row that are taken for a defect of the decoder: a guard against looping for ever. One message may
+/// end all the requests of a pipeline.
+const MAX_IDLE_STEPS: u32 = 32 * 1024;
 
 /// What a decoder's bytes led to.
 #[derive(Debug, PartialEq)]
@@ -113,6 +114,13 @@ impl Lane {
         self.taken = stream.end();
     }
 
+    /// Bytes were lost while the protocol was not known: somebody may have to know that of what comes next.
+    pub(super) fn missed(&mut self, stream: &Stream) {
+        if self.open.is_none() {
+            self.open = stream.point(stream.end().saturating_sub(1)).map(|first| Open { first, headed: false, truncated: true });
+        }
+    }
+
     /// The other side speaks: a message of this side whose rest was lost has ended.
     pub(super) fn end_truncated(&mut self, stream: &Stream, socket: SocketId, side: Side, out: &mut dyn FnMut(Signal)) {
         if self.open.as_ref().is_some_and(|open| open.truncated) {
@@ -188,11 +196,16 @@ impl Lane {
             return;
         }
         if take.start {
+            // What could not be decoded ends where something can.
+            self.close(stream, self.taken, reader.socket, reader.side, reader.out);
             self.open = stream.point(self.taken).map(|first| Open { first, headed: false, truncated: false });
         }
         if let (Some(head), Some(open)) = (take.head, self.open.as_mut()) {
             open.headed = true;
             (reader.out)(Signal::Head { socket: reader.socket, side: reader.side, first: open.first, head, content });
+        }
+        if let (Some(more), Some(open)) = (take.more, self.open.as_ref()) {
+            (reader.out)(Signal::More { socket: reader.socket, first: open.first, more });
         }
         self.advance(stream, take.used, here, take.end, reader);
     }

@@ -128,14 +128,20 @@ impl Stream {
         self.release(each);
     }
 
-    /// The receiver has acknowledged everything before `ack`: a hole before it will not be filled any more.
-    pub fn acknowledged(&mut self, ack: u32, each: &mut dyn FnMut(&mut Self, Piece<'_>)) {
+    /// The receiver has acknowledged everything before `ack`: a hole before it will not be filled any more, be anything behind it or not.
+    pub fn acknowledged(&mut self, ack: u32, at: Nanos, each: &mut dyn FnMut(&mut Self, Piece<'_>)) {
         while let (Some(next), true) = (self.next, self.is_waiting()) {
             let start = self.held().iter().map(|held| seq_distance(held.seq, next)).min().unwrap_or(0);
             if start <= 0 || seq_distance(ack, next) < start {
                 return;
             }
             self.give_up_hole(each);
+        }
+        if let Some(next) = self.next
+            && seq_distance(ack, next) > 0
+        {
+            let point = Point { at, seq: next, ack: 0, sender: None, srtt_us: 0, retransmits: 0 };
+            self.deliver(next, ack.wrapping_sub(next), &[], point, each);
         }
     }
 
@@ -286,8 +292,8 @@ mod tests {
         let mut stream = Stream::default();
         assert_eq!(through(&mut stream, 100, b"abcdefgh", &[(0, 2), (4, 8)]), b"ab");
         let mut out = Vec::new();
-        stream.acknowledged(103, &mut |_, _| unreachable!("the hole is not acknowledged as a whole"));
-        stream.acknowledged(104, &mut |_, piece| out.push(format!("{piece:?}")));
+        stream.acknowledged(103, 1, &mut |_, _| unreachable!("the hole is not acknowledged as a whole"));
+        stream.acknowledged(104, 1, &mut |_, piece| out.push(format!("{piece:?}")));
         assert_eq!(out, ["Unseen(2)", "Bytes([101, 102, 103, 104])"]);
         assert_eq!(stream.end(), 8);
     }

@@ -111,7 +111,7 @@ impl World {
         if let Some(memory) = self.memory.get(&thread) {
             let output = std::array::from_fn(|index| memory.get(index).copied().unwrap_or(0));
             let window = self.stacks.get(&thread).cloned().unwrap_or_default();
-            self.tell(&Event::Note(Note { at: self.now, socket, thread, moment, from, upto, output, window: &window }));
+            self.tell(&Event::Note(Note { at: self.now, socket, thread, moment, from, upto, output, more: &[], window: &window }));
         }
     }
 

@@ -3,19 +3,32 @@
 //! A protocol is one file that detects, decodes, names and redacts, and one line in [`PROTOCOLS`]. A [`Decoder`] sees both
 //! directions of one connection. The driver in [`crate::flow`] keeps the bytes that a decoder has not taken yet, steps over bytes
 //! that were never captured where the decoder said how many follow, and resynchronises where it did not.
+pub mod amqp;
+pub mod amqp1;
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
 pub mod dns;
+pub mod dubbo;
 pub(crate) mod grpc;
 pub mod http1;
 pub mod http2;
+pub mod kafka;
+pub mod memcached;
+mod messaging;
+pub mod mongodb;
+pub mod mqtt;
+pub mod mysql;
+pub mod nats;
+pub mod postgresql;
 pub mod redact;
 pub mod redis;
+pub(crate) mod sql;
 pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod tls;
+pub mod zookeeper;
 
 use attribute::Attribute;
 use context::Carried;
@@ -24,7 +37,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every protocol, in the order in which they are tried.
-pub const PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &http2::Http2, &redis::Redis, &dns::Dns, &tls::Tls];
+pub const PROTOCOLS: &[&dyn Protocol] = &[
+    &http1::Http1,
+    &http2::Http2,
+    &redis::Redis,
+    &postgresql::PostgreSql,
+    &memcached::Memcached,
+    &mysql::MySql,
+    &mongodb::MongoDb,
+    &kafka::Kafka,
+    &zookeeper::ZooKeeper,
+    &dubbo::Dubbo,
+    &nats::Nats,
+    &amqp::Amqp,
+    &amqp1::Amqp1,
+    &mqtt::Mqtt,
+    &dns::Dns,
+    &tls::Tls,
+];
 
 /// Who sent the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +169,7 @@ pub struct Take {
     pub head: Option<Box<Head>>,
     /// Of these bytes, those that say what the message is, all of which were there; zero if that is all of them.
     pub head_len: u64,
-    /// What these bytes add to what was said, if the message is one of several.
+    /// What these bytes add to what was said in the head: of one of several messages, or of the one that answers the oldest request.
     pub more: Option<Box<More>>,
     /// The message ends with the last of these bytes.
     pub end: bool,
@@ -217,6 +247,8 @@ pub struct Request {
     pub correlation: Option<u64>,
     /// Whether a response will come at all.
     pub answered: bool,
+    /// Only its answer tells whether anything comes of it (see [`Response::idle`]): if none is seen, there is no span.
+    pub quiet: bool,
     /// The messages of [`Kind::Publish`] and [`Kind::Consume`] that are in it, as far as anything is known of them.
     pub messages: Box<[Message]>,
 }
@@ -232,6 +264,7 @@ impl Request {
             exports: false,
             correlation: None,
             answered: true,
+            quiet: false,
             messages: Box::default(),
         }
     }
@@ -248,6 +281,8 @@ pub struct Response {
     pub server_error: Option<Cow<'static, str>>,
     /// Which request it answers; `None` means the oldest one.
     pub correlation: Option<u64>,
+    /// Further requests that the same bytes answer in the same way (an acknowledgement of several messages).
+    pub also: Box<[u64]>,
     /// Another response to the same request follows (HTTP 1xx): times count, the exchange goes on.
     pub interim: bool,
     /// It answers a poll that found nothing, a heartbeat or the like: there is no span, and the exchange is counted.
@@ -257,6 +292,14 @@ pub struct Response {
     /// The span's name after all, as the request's proved not to be of low cardinality. The attributes then replace those of the
     /// request that have the same key.
     pub name: Option<Cow<'static, str>>,
+}
+
+impl Response {
+    /// What it says of every request that it answers.
+    #[must_use]
+    pub fn same(&self) -> Self {
+        Self { client_error: self.client_error.clone(), server_error: self.server_error.clone(), idle: self.idle, ..Self::default() }
+    }
 }
 
 /// The end of an exchange that one side gave up.

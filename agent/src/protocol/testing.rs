@@ -115,6 +115,11 @@ impl Lane {
                         let message = self.open.and_then(|open| transcript.messages.get_mut(open)).expect("a head outside of a message");
                         assert!(message.head.replace(*head).is_none(), "a second head");
                     }
+                    if let Some(said) = take.more {
+                        let headed = self.open.and_then(|open| transcript.messages.get(open)).is_some_and(|message| message.head.is_some());
+                        assert!(headed, "more of a message without a head");
+                        more.push((side, *said));
+                    }
                     self.skip = take.used;
                     self.ends_after_skip = take.end;
                 }

@@ -8,7 +8,7 @@ pub mod dns;
 pub mod walk;
 
 /// Changes whenever a record changes, so that a recorded event file of another layout is refused.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// What a record is: the value of [`Head::kind`].
 pub mod kind {
@@ -268,11 +268,11 @@ pub struct Note {
     pub thread: Thread,
     /// One of [`walk::moment`].
     pub moment: u32,
-    /// Bytes of memory that follow.
+    /// Bytes that follow: of memory, or if more numbers were put out than [`Note::cells`] has room for, the rest of these.
     pub window: u32,
     /// The step after the last one that was taken.
     pub next: u32,
-    /// Cells that were put out, from [`walk::OUTPUT`] on.
+    /// Numbers that were put out, from cell [`walk::OUTPUT`] on.
     pub emitted: u32,
     /// What the walk left.
     pub cells: [u64; walk::CELLS],

@@ -6,10 +6,10 @@
 pub const CELLS: usize = 32;
 
 /// Steps of a walk.
-pub const STEPS: usize = 128;
+pub const STEPS: usize = 256;
 
-/// Steps that are taken at most, jumps back included.
-pub const MAX_TAKEN: usize = 256;
+/// Steps that are taken at most, jumps back included: some 30 microseconds.
+pub const MAX_TAKEN: usize = 2048;
 
 /// Longest copy of memory that a note may carry besides its cells, in bytes.
 pub const LARGEST_WINDOW: usize = 8192;
@@ -86,7 +86,8 @@ pub mod op {
     pub const IF_SAME: u8 = 17;
     /// Goes on `at` steps after the next one (before, if negative).
     pub const JUMP: u8 = 18;
-    /// Puts a into the next free cell of the output, which begins at [`OUTPUT`]; without effect when those are full.
+    /// Puts a + value into the next free cell of the output, which begins at [`OUTPUT`], or when those are full behind the note, where
+    /// there is room for [`super::MORE`] unless memory is copied.
     pub const EMIT: u8 = 19;
     /// Copies `value` bytes of the process at a + at behind the note: once per walk, at most the room of the walk.
     pub const COPY: u8 = 20;
@@ -105,8 +106,11 @@ pub const SCANNED: usize = 8;
 /// Addresses below are never read: null with a distance.
 pub const LOWEST: u64 = 4096;
 
+/// Numbers that are put out at most beyond those that the cells have room for.
+pub const MORE: usize = 256;
+
 /// First cell of the output of [`op::EMIT`].
-pub const OUTPUT: usize = 16;
+pub const OUTPUT: usize = 20;
 
 /// One step of a walk.
 #[repr(C)]
@@ -147,9 +151,10 @@ pub const fn key(pid: u32, moment: u32) -> u64 {
 /// Entries of the table, indexed by the last bits of its number, that says whether a process is walked: a power of two. Of two
 /// processes with the same last bits one stays without.
 pub const WALKED: usize = 65536;
-/// Processes that may be walked at once: at up to 8 KiB each, more than serve requests on a node.
+/// Processes that may be walked at once: at up to 16 KiB each, more than serve requests on a node.
 pub const MAX_WALKED: usize = 1024;
 
 const _: () = assert!(size_of::<Step>() == 16);
 const _: () = assert!(size_of::<Walk>() == 8 + STEPS * 16);
-const _: () = assert!(STEPS.is_power_of_two() && CELLS.is_power_of_two() && OUTPUT < CELLS && WALKED.is_power_of_two());
+const _: () =
+    assert!(STEPS.is_power_of_two() && MORE.is_power_of_two() && CELLS.is_power_of_two() && OUTPUT < CELLS && WALKED.is_power_of_two());

@@ -228,12 +228,12 @@ mod tests {
             comm: [0; 16],
         };
         let attributes = vec![Attribute::both(URL_PATH, path.to_owned())];
-        let request =
-            Request { kind: Kind::Service, name: "".into(), attributes, carried: None, exports: false, correlation: None, answered: true };
+        let request = Request { attributes, ..Request::new(Kind::Service, "") };
         let exchange = Exchange {
             id,
             opened: Arc::new(opened),
             client,
+            pushed: false,
             protocol: "http",
             request,
             response: None,

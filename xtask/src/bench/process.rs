@@ -27,6 +27,20 @@ impl Group {
         Ok(Self { path })
     }
 
+    /// A group within it, for programs that have several processes.
+    pub fn inside(&self, name: &str) -> Result<Self> {
+        let path = self.path.join(name);
+        fs::create_dir(&path).with_context(|| format!("cannot make the cgroup {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// Nanoseconds that all processes that were ever in it have spent on a CPU.
+    pub fn cpu(&self) -> Result<u64> {
+        let stat = fs::read_to_string(self.path.join("cpu.stat")).context("cannot read what the cgroup used")?;
+        let used = stat.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse::<u64>().ok());
+        Ok(used.context("the cgroup does not say what it used")? * 1000)
+    }
+
     /// Its directory.
     pub fn path(&self) -> &Path {
         &self.path

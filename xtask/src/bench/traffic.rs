@@ -1,4 +1,4 @@
-//! Real servers under real load: nginx and Redis on CPU 0, what asks them on CPU 1, all in the measured cgroup.
+//! Real servers under real load: nginx, Redis and `PostgreSQL` on CPU 0, what asks them on CPU 1, all in the measured cgroup.
 use super::process::{Group, PATIENCE, Running, until};
 use crate::child;
 use anyhow::{Context, Result, bail};
@@ -17,6 +17,11 @@ pub const SERVER: u32 = 0;
 pub const CLIENT: u32 = 1;
 /// Pause of every connection between two requests, in milliseconds, where the load shall not depend on the server's speed.
 const PAUSE_MS: u32 = 10;
+
+/// Where Debian has the programs of `PostgreSQL`.
+const POSTGRESQL: &str = "/usr/lib/postgresql/15/bin";
+/// How `setpriv` becomes the user that Debian makes for it.
+const AS_POSTGRES: [&str; 4] = ["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"];
 
 /// A server that is listening.
 pub struct Server {
@@ -52,6 +57,36 @@ impl Server {
         let mut command = group.command(SERVER, &program("redis-server")?);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         Self::start(command.stdout(Stdio::null()), port)
+    }
+
+    /// A `PostgreSQL` server that trusts everybody, with the tables of pgbench.
+    pub fn postgresql(group: &Group, dir: &Path) -> Result<Self> {
+        let port = free_port()?;
+        let home = dir.join("postgresql");
+        let _ = fs::remove_dir_all(&home);
+        fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+        // It refuses to run as root.
+        child::run(Command::new("chown").arg("postgres").arg(&home))?;
+        let data = home.join("data");
+        let mut initdb = Command::new("setpriv");
+        initdb.args(AS_POSTGRES).arg(format!("{POSTGRESQL}/initdb")).arg("-D").arg(&data);
+        child::run(initdb.args(["-U", "bench", "--auth=trust", "--no-sync", "--no-locale"]).stdout(Stdio::null()).current_dir(&home))?;
+        let mut command = group.command(SERVER, Path::new("setpriv"));
+        command.args(AS_POSTGRES).arg(format!("{POSTGRESQL}/postgres")).arg("-D").arg(data);
+        command.args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c", "fsync=off", "-c", "autovacuum=off"]);
+        command.arg("-c").arg(format!("unix_socket_directories={}", home.display()));
+        let server = Self::start(command.current_dir(&home).stderr(Stdio::null()), port)?;
+        let mut fill = Command::new(format!("{POSTGRESQL}/pgbench"));
+        let ready = || child::output(fill.args(["-i", "-q"]).args(to_postgresql(port)).stderr(Stdio::null())).is_ok();
+        if !until(PATIENCE, ready) {
+            bail!("pgbench cannot make its tables");
+        }
+        Ok(server)
+    }
+
+    /// Ends it, and waits for that.
+    pub fn stop(mut self) -> Result<()> {
+        self.running.interrupt()
     }
 
     fn start(command: &mut Command, port: u16) -> Result<Self> {
@@ -128,6 +163,22 @@ pub fn redis_get(group: &Group, port: u16, requests: u64) -> Result<Load> {
     let begun = Instant::now();
     child::output(&mut command)?;
     Ok(Load { requests, time: begun.elapsed() })
+}
+
+/// `transactions` of pgbench that select one row, over 8 connections.
+pub fn pgbench_select(group: &Group, port: u16, transactions: u64) -> Result<Load> {
+    const CONNECTIONS: u64 = 8;
+    let mut command = group.command(CLIENT, &Path::new(POSTGRESQL).join("pgbench"));
+    let each = transactions.div_ceil(CONNECTIONS).max(1);
+    command.args(["-n", "-S", "-c", &CONNECTIONS.to_string(), "-t", &each.to_string()]).args(to_postgresql(port));
+    let begun = Instant::now();
+    child::output(command.stderr(Stdio::null()))?;
+    Ok(Load { requests: each * CONNECTIONS, time: begun.elapsed() })
+}
+
+/// Where the server of [`Server::postgresql`] is, for its own programs.
+fn to_postgresql(port: u16) -> [String; 1] {
+    [format!("host=127.0.0.1 port={port} user=bench dbname=postgres sslmode=disable")]
 }
 
 /// Starts a process that opens `connections` to nginx, sends one request on each, and holds them; returns when all are answered.

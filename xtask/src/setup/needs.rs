@@ -131,6 +131,30 @@ const TRAFFIC: &[Need] = &[
         source: Source::Service { package: "redis-server", unit: "redis-server.service" },
     },
     debian("redis-cli and redis-benchmark", &[Sign::Program("redis-benchmark")], &["redis-tools"]),
+    Need {
+        what: "PostgreSQL 15",
+        signs: &[Sign::File("/usr/lib/postgresql/15/bin/postgres")],
+        source: Source::Service { package: "postgresql-15", unit: "postgresql.service" },
+    },
+    debian("psql", &[Sign::Program("psql")], &["postgresql-client-15"]),
+    debian("pgbench", &[Sign::File("/usr/lib/postgresql/15/bin/pgbench")], &["postgresql-15"]),
+    debian("psycopg 3 for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/psycopg/__init__.py")], &["python3-psycopg"]),
+    Need {
+        what: "memcached",
+        signs: &[Sign::Program("memcached")],
+        source: Source::Service { package: "memcached", unit: "memcached.service" },
+    },
+    Need {
+        what: "MariaDB",
+        signs: &[Sign::Program("mariadbd")],
+        source: Source::Service { package: "mariadb-server", unit: "mariadb.service" },
+    },
+    debian("PyMySQL for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymysql"], "")], &["python3-pymysql"]),
+    debian(
+        "pymemcache and pylibmc for Debian's Python",
+        &[Sign::Says(&["/usr/bin/python3", "-c", "import pymemcache, pylibmc"], "")],
+        &["python3-pymemcache", "python3-pylibmc"],
+    ),
     debian("wrk", &[Sign::Program("wrk")], &["wrk"]),
     debian("curl", &[Sign::Program("curl")], &["curl"]),
     debian("openssl", &[Sign::Program("openssl")], &["openssl"]),
@@ -156,6 +180,28 @@ const TRAFFIC: &[Need] = &[
         signs: &[Sign::Program("tinyproxy")],
         source: Source::Service { package: "tinyproxy", unit: "tinyproxy.service" },
     },
+    // Brokers and servers of the JVM are fetched by Maven; what they need is in `tests/programs/*/pom.xml`, with every version fixed.
+    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
+    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
+    Need {
+        what: "nats-server",
+        signs: &[Sign::Program("nats-server")],
+        source: Source::Service { package: "nats-server", unit: "nats-server.service" },
+    },
+    Need {
+        what: "RabbitMQ",
+        signs: &[Sign::File("/usr/lib/rabbitmq/bin/rabbitmq-server")],
+        source: Source::Service { package: "rabbitmq-server", unit: "rabbitmq-server.service" },
+    },
+    Need {
+        what: "mosquitto",
+        signs: &[Sign::Program("mosquitto")],
+        source: Source::Service { package: "mosquitto", unit: "mosquitto.service" },
+    },
+    debian("mosquitto_pub and mosquitto_sub", &[Sign::Program("mosquitto_pub")], &["mosquitto-clients"]),
+    debian("pika for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/pika/__init__.py")], &["python3-pika"]),
+    debian("Proton for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/proton/__init__.py")], &["python3-qpid-proton"]),
+    debian("Paho for Debian's Python", &[Sign::File("/usr/lib/python3/dist-packages/paho/mqtt/client.py")], &["python3-paho-mqtt"]),
     // The OpenTelemetry Collector is built from its Go modules. From 1.21 on, Go fetches the release that a module asks for.
     Need {
         what: "Go 1.21 or newer",
@@ -167,8 +213,6 @@ const TRAFFIC: &[Need] = &[
 /// What the truth rig's programs are made with. What they need beyond this, the rig itself gets with fixed versions.
 const TRUTH: &[Need] = &[
     debian("npm", &[Sign::Program("npm")], &["npm"]),
-    debian("a JDK", &[Sign::Program("javac")], &["default-jdk-headless"]),
-    debian("Maven", &[Sign::Program("mvn")], &["maven"]),
     debian("libuv", &[Sign::File("/usr/include/uv.h")], &["libuv1-dev"]),
     Need { what: "unicorn", signs: &[Sign::Program("unicorn")], source: Source::Service { package: "unicorn", unit: "unicorn.service" } },
 ];

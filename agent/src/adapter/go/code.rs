@@ -35,6 +35,12 @@ pub enum Register {
     First = 0,
     /// `rbx`: the second.
     Second = 3,
+    /// `rcx`: the third.
+    Third = 1,
+    /// `rdi`: the fourth.
+    Fourth = 7,
+    /// `rsi`: the fifth.
+    Fifth = 6,
 }
 
 /// Where a function keeps what it was called with in a register: the first `mov %reg,DISTANCE(%rsp)`, as the distance and the place of

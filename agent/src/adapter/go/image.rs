@@ -78,7 +78,7 @@ impl Image {
     }
 
     /// Bytes that never change, by address in memory.
-    fn constant(&self, address: u64, length: u64) -> Option<Vec<u8>> {
+    pub fn constant(&self, address: u64, length: u64) -> Option<Vec<u8>> {
         let length = usize::try_from(length).ok().filter(|length| *length <= LARGEST_READ)?;
         let linked = address.wrapping_sub(self.bias);
         let end = linked.checked_add(length as u64)?;
@@ -88,15 +88,15 @@ impl Image {
         Some(bytes)
     }
 
-    /// The table of functions, through the first description of a program in its data: `runtime.firstmoduledata`, which begins with the
-    /// table's address.
-    pub fn functions(&self, memory: &dyn Memory) -> Option<Table> {
+    /// The first description of a program in its data: `runtime.firstmoduledata`, which begins with the address of the table of functions.
+    pub fn module(&self, memory: &dyn Memory) -> Option<u64> {
         let table = self.table.wrapping_add(self.bias);
         let head = self.constant(table, 8)?;
-        if !MAGIC.iter().any(|magic| *magic == *head) {
-            return None;
-        }
-        let module = self.data.iter().find_map(|range| self.find(memory, range, table))?;
+        MAGIC.iter().any(|magic| *magic == *head).then(|| self.data.iter().find_map(|range| self.find(memory, range, table)))?
+    }
+
+    /// The table of functions of the program that `module` describes.
+    pub fn functions(&self, memory: &dyn Memory, module: u64) -> Option<Table> {
         let slice = |at: u64| Some((memory.word(module.checked_add(at)?)?, memory.word(module.checked_add(at + 8)?)?));
         let part = |at| slice(at).and_then(|(start, length)| self.constant(start, length));
         Some(Table {

@@ -82,8 +82,13 @@ impl Layout {
     /// The layout of a version as the build information states it: `go1.26.8`, perhaps with more words. `None` if it is not known.
     #[must_use]
     pub fn of(version: &str) -> Option<Self> {
-        let minor = version.strip_prefix("go1.")?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
+        let minor = Self::minor(version)?;
         LAYOUTS.iter().find(|(minors, _)| minors.contains(&minor)).map(|(_, layout)| *layout)
+    }
+
+    /// The minor version.
+    pub fn minor(version: &str) -> Option<u32> {
+        version.strip_prefix("go1.")?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     }
 }
 

@@ -5,6 +5,8 @@ mod code;
 mod functions;
 mod image;
 mod layout;
+mod rpc;
+mod types;
 mod walks;
 
 use super::process::{Memory, Process};
@@ -14,8 +16,10 @@ use crate::enrich::runtime::Runtime;
 use code::Register;
 use functions::{Function, Table};
 use image::Image;
-use layout::{FIRST_FRAME, Layout};
-use walks::{Program, Start};
+use layout::{FIRST_FRAME, Layout, RESPONSE_STATE, STREAM, STREAM_ID};
+use rpc::Rpc;
+use types::Types;
+use walks::{Handlers, Program, Start};
 
 /// Functions that goroutines begin with and that call the same function: one for each `go` statement.
 const MAX_STARTS: usize = 4;
@@ -37,8 +41,10 @@ impl Adapter for Go {
         let image = Image::open(process).ok_or_else(|| unknown("the executable has no table of functions"))?;
         let version = image.version().unwrap_or_default();
         let layout = Layout::of(&version).ok_or_else(|| Refusal::Unknown(format!("the version {version:?} is not known")))?;
-        let table = image.functions(process).ok_or_else(|| unknown("its table of functions cannot be read"))?;
-        let program = program(layout, &table, process).ok_or_else(|| unknown("it keeps its goroutines elsewhere"))?;
+        let module = image.module(process).ok_or_else(|| unknown("it does not describe itself"))?;
+        let table = image.functions(process, module).ok_or_else(|| unknown("its table of functions cannot be read"))?;
+        let types = Layout::minor(&version).and_then(|minor| Types::new(&image, process, module, minor));
+        let program = program(layout, &table, types.as_ref(), process).ok_or_else(|| unknown("it keeps its goroutines elsewhere"))?;
         let walks = program.walks().ok_or_else(|| unknown("it has too many ways to begin a goroutine"))?;
         Ok(Study { manner: Manner::Units(Unit::Goroutine), walks })
     }
@@ -49,8 +55,7 @@ impl Adapter for Go {
 struct Named {
     morestack: Option<Function>,
     newproc1: Option<Function>,
-    read_loop: Option<Function>,
-    write_loop: Option<Function>,
+    loops: Vec<Function>,
     serve: Vec<Function>,
     do_request: Vec<Function>,
     run_handler: Vec<Function>,
@@ -60,16 +65,16 @@ struct Named {
     accept: Vec<Function>,
     round_trip: Vec<Function>,
     server: Vec<Function>,
+    rpc: rpc::Functions,
 }
 
-fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program> {
+fn program(layout: Layout, table: &Table, types: Option<&Types<'_>>, memory: &dyn Memory) -> Option<Program> {
     let mut named = Named::default();
     for (name, function) in table.iter() {
         match name {
             b"runtime.morestack" => named.morestack = Some(function),
             b"runtime.newproc1" => named.newproc1 = Some(function),
-            b"net/http.(*persistConn).readLoop" => named.read_loop = Some(function),
-            b"net/http.(*persistConn).writeLoop" => named.write_loop = Some(function),
+            b"net/http.(*persistConn).readLoop" | b"net/http.(*persistConn).writeLoop" => named.loops.push(function),
             b"net/http.(*http2clientStream).doRequest" | b"golang.org/x/net/http2.(*clientStream).doRequest" => {
                 named.do_request.push(function);
             }
@@ -86,24 +91,25 @@ fn program(layout: Layout, table: &Table, memory: &dyn Memory) -> Option<Program
                 named.round_trip.push(function);
             }
             name if is_part(name, b"net/http.(*http2serverConn).", b"golang.org/x/net/http2.(*serverConn).") => named.server.push(function),
-            _ => {}
+            name => named.rpc.take(name, function),
         }
     }
-    let starts = |callers: &[Function], functions: &[Function], register| -> Vec<Start> {
-        let all = callers.iter().flat_map(|caller| functions.iter().filter_map(|called| start(caller, called, register, table, memory)));
-        all.take(MAX_STARTS).collect()
-    };
-    let loops: Vec<Function> = named.read_loop.into_iter().chain(named.write_loop).collect();
+    let calls = Calls { table, memory };
+    let mut readers = calls.starts(&[&named.server, &named.read_frames], Register::First);
+    readers.extend(named.rpc.server_readers(&calls));
+    let http = Handlers { way: vec![RESPONSE_STATE, STREAM], number: STREAM_ID, ..Handlers::default() };
+    let handlers = calls.handlers(&named.server, &named.run_handler, [Register::First, Register::Second], http);
+    let handlers = handlers.into_iter().chain(types.and_then(|types| named.rpc.handlers(&calls, types)));
     Some(Program {
         layout,
         goroutine: code::goroutine(&named.morestack?.code(memory)?)?,
         numbers: named.newproc1.and_then(|function| code::numbers(&function.code(memory)?, function.entry)),
-        connections: starts(&named.dial, &loops, Register::First),
-        streams: starts(&named.round_trip, &named.do_request, Register::First),
-        servers: starts(&named.accept, &named.serve, Register::First),
-        handlers: alike(starts(&named.server, &named.run_handler, Register::First)),
-        responses: alike(starts(&named.server, &named.run_handler, Register::Second)),
-        readers: starts(&named.server, &named.read_frames, Register::First),
+        connections: calls.starts(&[&named.dial, &named.loops], Register::First),
+        streams: calls.starts(&[&named.round_trip, &named.do_request], Register::First),
+        servers: calls.starts(&[&named.accept, &named.serve], Register::First),
+        handlers: handlers.collect(),
+        readers,
+        rpc: types.and_then(|types| Rpc::find(&named.rpc, &calls, types)),
     })
 }
 
@@ -113,27 +119,51 @@ fn is_part(name: &[u8], one: &[u8], other: &[u8]) -> bool {
     method.is_some_and(|method| memchr::memchr(b'.', method).is_some())
 }
 
-/// Those that keep the argument where the first one does.
-fn alike(mut starts: Vec<Start>) -> Vec<Start> {
-    let argument = starts.first().map(|start| start.argument);
-    starts.retain(|start| Some(start.argument) == argument);
-    starts
+/// The code of a program, to see who calls whom.
+struct Calls<'a> {
+    table: &'a Table,
+    memory: &'a dyn Memory,
 }
 
-/// A goroutine's first function, if it calls this one, and where that keeps one of its arguments.
-fn start(first: &Function, next: &Function, register: Register, table: &Table, memory: &dyn Memory) -> Option<Start> {
-    let code = first.code(memory)?;
-    let behind = code::calls(&code, first.entry, next.entry).next()?;
-    let (distance, at) = code::kept(&next.code(memory)?, register)?;
-    // Down to where the next was entered, with the address to which it returns, then to where its stack pointer is.
-    let entered = FIRST_FRAME + table.depth(first, behind.checked_sub(1)?)? + 8;
-    let depth = table.depth(next, next.entry.checked_add(at as u64)?)?;
-    let argument = entered + depth - i64::from(distance);
-    // Without a frame of its own it is about to get a larger stack, and keeps nothing.
-    if depth == 0 {
-        return None;
+impl Calls<'_> {
+    /// The goroutines that begin with one of the first functions, which call one of the next, and so on, and where the last of these keeps
+    /// one of its arguments.
+    fn starts(&self, path: &[&[Function]], register: Register) -> Vec<Start> {
+        let [firsts, rest @ ..] = path else { return Vec::new() };
+        let all = firsts.iter().filter_map(|first| {
+            let argument = self.argument(first, rest, register, FIRST_FRAME)?;
+            Some(Start { entry: first.entry, argument: i32::try_from(argument).ok()? })
+        });
+        all.take(MAX_STARTS).collect()
     }
-    Some(Start { entry: first.entry, argument: i32::try_from(argument).ok()? })
+
+    /// How far below the end of the stack an argument of the last function is that the path from this one leads to; `above` is how far the
+    /// stack pointer was when this one was entered.
+    fn argument(&self, function: &Function, path: &[&[Function]], register: Register, above: i64) -> Option<i64> {
+        let code = function.code(self.memory)?;
+        let [nexts, rest @ ..] = path else {
+            let (distance, at) = code::kept(&code, register)?;
+            let depth = self.table.depth(function, function.entry.checked_add(at as u64)?)?;
+            // Without a frame of its own it is about to get a larger stack, and keeps nothing.
+            return (depth > 0).then_some(above + depth - i64::from(distance));
+        };
+        nexts.iter().find_map(|next| {
+            let behind = code::calls(&code, function.entry, next.entry).next()?;
+            // Down to where the next was entered, with the address to which it returns.
+            let entered = above + self.table.depth(function, behind.checked_sub(1)?)? + 8;
+            self.argument(next, rest, register, entered)
+        })
+    }
+
+    /// The goroutines that begin with one of these functions and call one of those, which keep a connection and what leads to the number of
+    /// a request, all of the same form.
+    fn handlers(&self, firsts: &[Function], nexts: &[Function], registers: [Register; 2], form: Handlers) -> Option<Handlers> {
+        let [connections, requests] = registers.map(|register| self.starts(&[firsts, nexts], register));
+        let (connection, request) = (connections.first()?.argument, requests.first()?.argument);
+        let both = connections.iter().zip(&requests);
+        let alike = both.filter(|(one, other)| one.entry == other.entry && (one.argument, other.argument) == (connection, request));
+        Some(Handlers { entries: alike.map(|(start, _)| start.entry).collect(), connection, request, ..form })
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 use super::code::{self, Register};
 use super::functions::Table;
 use super::layout::Layout;
-use super::start;
-use super::walks::{Program, Start};
+use super::rpc::Rpc;
+use super::types::Way;
+use super::walks::{Handlers, Program, Start};
+use super::{Calls, MAX_STARTS};
 use crate::adapter::interpreter;
 use crate::adapter::process::Memory;
 use crate::causality::manner::word;
@@ -40,6 +42,8 @@ const DO_REQUEST: u64 = 0x40_2000;
 const SERVE: u64 = 0x40_3000;
 const HANDLER: u64 = 0x40_6000;
 const READER: u64 = 0x40_7000;
+const RPC_READER: u64 = 0x40_a000;
+const RPC_WRITER: u64 = 0x40_b000;
 const NUMBERS: u64 = 0x60_0000;
 
 fn layout() -> Layout {
@@ -50,9 +54,13 @@ fn program() -> Program {
     let connections = vec![Start { entry: WRITE_LOOP, argument: 56 }];
     let streams = vec![Start { entry: DO_REQUEST, argument: 72 }];
     let servers = vec![Start { entry: SERVE, argument: 56 }];
-    let [handlers, readers] = [HANDLER, READER].map(|entry| vec![Start { entry, argument: 80 }]);
-    let responses = vec![Start { entry: HANDLER, argument: 72 }];
-    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers, handlers, responses, readers }
+    let readers = vec![Start { entry: READER, argument: 80 }];
+    let handlers = vec![Handlers { entries: vec![HANDLER], connection: 80, request: 72, way: vec![0, 0], number: 8 }];
+    let [rpc_readers, writers] = [RPC_READER, RPC_WRITER].map(|entry| vec![Start { entry, argument: 96 }]);
+    let way = |at| Way { through: None, at };
+    let (owner, begins, number) = (Way { through: Some(0), at: 8 }, way(16), way(24));
+    let rpc = Some(Rpc { streams: 40, next: 48, owner, begins, number, method: Some(56), readers: rpc_readers, writers });
+    Program { layout: layout(), goroutine: -8, numbers: Some(NUMBERS), connections, streams, servers, handlers, readers, rpc }
 }
 
 /// Goroutine 20 writes on a connection of HTTP/1 for goroutine 17, which goroutine 5 created, and which waits for the answer.
@@ -196,6 +204,77 @@ fn a_request_of_http2_is_named_by_its_reader_and_by_whoever_works_on_it() {
     assert_eq!(output(&words, moment::SEND_CALL), Some([&own[..], &creation].concat()));
 }
 
+const TRANSPORT: u64 = 0xc00d_0000;
+const STREAMS: u64 = 0xc00e_0000;
+const GROUP: u64 = 0xc00f_0000;
+const CALL: u64 = 0xc010_0000;
+const SHARED: u64 = 0xc011_0000;
+const BEGINS: u64 = 0xc012_0000;
+const WAITS: u64 = 0xc013_0000;
+const TABLE: u64 = 0xc017_0000;
+const DIRECTORY: u64 = 0xc016_0000;
+const METHOD: u64 = 0xc015_0000;
+const LOOPY: u64 = 0xc014_0000;
+
+/// The goroutine that reads for a client's connection of gRPC, on which goroutine 17 waits for the answer on stream 7, the last of four.
+fn streams() -> Words {
+    let Layout { startpc, recvq, sudog_c, .. } = layout();
+    let at = |base: u64, distance: i32| base.wrapping_add_signed(distance.into());
+    let mut words = waiting();
+    words.0.extend([
+        (at(WRITER, startpc), RPC_READER),
+        (STACK - 96, TRANSPORT),
+        (TRANSPORT + 40, STREAMS),
+        (TRANSPORT + 48, 9),
+        // A map of one group, whose third slot is used.
+        (STREAMS + 16, GROUP),
+        (GROUP, 0x8080_8080_8007_8080),
+        (GROUP + 8 + 32, 7),
+        (GROUP + 8 + 40, CALL),
+        (CALL, SHARED),
+        (SHARED + 8, TRANSPORT),
+        (CALL + 16, BEGINS),
+        (CALL + 24, 7),
+        (at(BEGINS, recvq), WAITS),
+        (WAITS, WAITER),
+        (at(WAITS, sudog_c), BEGINS),
+        (at(WAITER, startpc), SERVE),
+    ]);
+    words.0.extend((0..8).map(|slot| (GROUP + 8 + 16 * slot, 0)).filter(|(at, _)| *at != GROUP + 8 + 32));
+    words
+}
+
+#[test]
+fn whoever_waits_for_an_answer_of_grpc_is_told_with_its_stream() {
+    let own = [20, said(word::END, 48), said(word::NEXT, 33)];
+    let awaiter = [said(word::AWAITER, 17), said(word::AWAITED, 7)];
+    let told = |words: &Words, moment| output(words, moment).map(|output| output[own.len().min(output.len())..].to_vec());
+    assert_eq!(output(&streams(), moment::READ_ANSWER), Some([&own[..], &awaiter].concat()));
+    // It waits no more, the stream is of another connection, its number is too old to be looked at.
+    let changes = [(WAITS + layout().sudog_c as u64, ANSWER), (SHARED + 8, CONNECTION), (GROUP + 8 + 32, 0), (TRANSPORT + 48, 100)];
+    for (address, value) in changes {
+        let mut words = streams();
+        words.0.insert(address, value);
+        assert_eq!(told(&words, moment::READ_ANSWER), Some(vec![]), "{address:x}");
+    }
+    // Who created it is told if it serves no connection.
+    let mut child = streams();
+    child.0.insert(WAITER + layout().startpc as u64, 0x40_5008);
+    let creation = [said(word::PARENT, 5), said(word::PLACE, 0x40_5000)];
+    assert_eq!(told(&child, moment::READ_ANSWER), Some([&awaiter[..], &creation].concat()));
+    // The one that writes has the transport as the receiver of a method.
+    let mut writer = streams();
+    let start = WRITER + layout().startpc as u64;
+    writer.0.extend([(start, RPC_WRITER), (STACK - 96, LOOPY), (LOOPY + 56, METHOD), (METHOD + 8, TRANSPORT)]);
+    assert_eq!(told(&writer, moment::SEND_CALL), Some(awaiter.into()));
+    // A table of two groups: the second one's first slot.
+    let mut many = streams();
+    let groups = [(STREAMS + 16, DIRECTORY), (STREAMS + 24, 1), (DIRECTORY, TABLE), (TABLE + 16, GROUP - 136), (TABLE + 24, 1)];
+    many.0.extend(groups);
+    many.0.extend((1..=17).map(|word| (GROUP - 8 * word, 0)));
+    assert_eq!(told(&many, moment::READ_ANSWER), Some(awaiter.into()));
+}
+
 /// A table of two functions at 0x1000 and 0x1020, the second of which lowers the stack pointer by 16 bytes after its fourth byte.
 fn table() -> Table {
     let mut functions: Vec<u8> = [0_u32, 24, 0x20, 44, 0x40, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -225,10 +304,13 @@ fn the_argument_of_what_a_goroutine_calls_lies_below_its_first_frame() {
     code[40..45].copy_from_slice(&[0xe8, 0xd3, 0xff, 0xff, 0xff]);
     let words = code.chunks(8).zip((0x1000..).step_by(8)).map(|(word, at)| (at, u64::from_le_bytes(word.try_into().expect("eight"))));
     let memory = Words(words.collect());
-    let argument = |register| start(&first, &next, register, &table, &memory);
-    assert_eq!(argument(Register::First), Some(Start { entry: 0x1020, argument: 40 + 16 + 8 + 16 - 24 }));
-    assert_eq!(argument(Register::Second), None);
-    assert_eq!(start(&next, &first, Register::First, &table, &memory), None);
+    let calls = Calls { table: &table, memory: &memory };
+    let starts = |first, next, register| calls.starts(&[&[first], &[next]], register);
+    assert_eq!(starts(first, next, Register::First), [Start { entry: 0x1020, argument: 40 + 16 + 8 + 16 - 24 }]);
+    assert_eq!(starts(first, next, Register::Second), []);
+    assert_eq!(starts(next, first, Register::First), []);
+    let many = vec![first; MAX_STARTS + 1];
+    assert_eq!(calls.starts(&[&many, &[next]], Register::First).len(), MAX_STARTS);
 }
 
 proptest! {

@@ -1,28 +1,27 @@
 //! The walks: which goroutine reads or writes, and who waits for it.
-use super::layout::{
-    BUF, CAPACITY, FIRST_FRAME, HEADERS, Layout, M, QCOUNT, REQUESTS, RESPONSE_STATE, STACK_HI, STREAM, STREAM_ID, SUDOG_G,
-};
+use super::layout::{BUF, CAPACITY, FIRST_FRAME, HEADERS, Layout, M, QCOUNT, REQUESTS, STACK_HI, SUDOG_G};
+use super::rpc::Rpc;
 use crate::adapter::assembler::{Assembler, Cell, Place};
 use crate::capture::kernel::Walks;
 use crate::causality::manner::word;
 use wirespan_abi::walk::{Walk, cell, op};
 
 /// The goroutine.
-const G: Cell = cell::FREE;
+pub(super) const G: Cell = cell::FREE;
 /// Its number.
-const ID: Cell = cell::FREE + 1;
+pub(super) const ID: Cell = cell::FREE + 1;
 /// Where it began.
-const START: Cell = cell::FREE + 2;
+pub(super) const START: Cell = cell::FREE + 2;
 /// A channel.
-const CHANNEL: Cell = cell::FREE + 3;
+pub(super) const CHANNEL: Cell = cell::FREE + 3;
 /// Whatever is on the way.
-const ANY: Cell = cell::FREE + 4;
+pub(super) const ANY: Cell = cell::FREE + 4;
 /// The goroutine that waits.
-const WAITER: Cell = cell::FREE + 5;
+pub(super) const WAITER: Cell = cell::FREE + 5;
 /// The thread, as the runtime knows it.
 const THREAD: Cell = cell::FREE + 6;
-/// Where in a stack.
-const AT: Cell = cell::FREE + 7;
+/// Where in a stack, at first its end.
+pub(super) const STACK: Cell = cell::FREE + 7;
 /// And where to stop.
 const LAST: Cell = cell::FREE + 8;
 
@@ -36,6 +35,21 @@ pub struct Start {
     pub entry: u64,
     /// How far below the end of the stack the argument is.
     pub argument: i32,
+}
+
+/// Goroutines of one form that are begun for one request each: they have its connection, and something that leads to its number there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handlers {
+    /// Where they begin.
+    pub entries: Vec<u64>,
+    /// How far below the end of the stack the connection is.
+    pub connection: i32,
+    /// The same of what leads to the number.
+    pub request: i32,
+    /// Distances on the way to what has the number.
+    pub way: Vec<i32>,
+    /// Where the number is in that.
+    pub number: i32,
 }
 
 /// What is known of a program.
@@ -53,12 +67,12 @@ pub struct Program {
     pub streams: Vec<Start>,
     /// Goroutines that serve a connection, and work for nobody else.
     pub servers: Vec<Start>,
-    /// Goroutines that work on one request of HTTP/2, all of the same form.
-    pub handlers: Vec<Start>,
-    /// The same, with where they keep the response.
-    pub responses: Vec<Start>,
+    /// Goroutines that work on one request of HTTP/2.
+    pub handlers: Vec<Handlers>,
     /// Goroutines that read such requests.
     pub readers: Vec<Start>,
+    /// What is known of its gRPC.
+    pub rpc: Option<Rpc>,
 }
 
 impl Program {
@@ -115,6 +129,7 @@ impl Program {
             walk.here(next);
         }
         let scan = walk.place();
+        self.tell_streams(&mut walk, answered, end);
         self.tell_parent(&mut walk, G);
         walk.add(WAITER, G, 0).jump(scan);
         walk.here(answer);
@@ -124,8 +139,10 @@ impl Program {
         walk.here(wait);
         self.tell_waiter(&mut walk, end);
         walk.here(scan);
-        walk.load(START, WAITER, self.layout.startpc).load(AT, WAITER, STACK_HI);
-        self.tell_request(&mut walk, end);
+        let other = walk.place();
+        walk.load(START, WAITER, self.layout.startpc);
+        self.tell_request(&mut walk, WAITER, end, other);
+        walk.here(other);
         if answered {
             self.tell_waiters_of_worker(&mut walk, end);
         }
@@ -134,25 +151,27 @@ impl Program {
         walk.finish()
     }
 
-    /// Tells which request of HTTP/2 a goroutine works on, if it was begun for that. It has the connection, and the response, which
-    /// leads to the stream.
-    fn tell_request(&self, walk: &mut Assembler, end: Place) {
-        let (Some(connection), Some(response)) = (self.handlers.first(), self.responses.first()) else { return };
-        let (it, other) = (walk.place(), walk.place());
-        for start in &self.handlers {
-            walk.if_equal(START, start.entry, it);
+    /// Tells which request of HTTP/2 a goroutine that began at [`START`] works on, if it was begun for that, and goes to `end` then, else to
+    /// `other`.
+    pub(super) fn tell_request(&self, walk: &mut Assembler, goroutine: Cell, end: Place, other: Place) {
+        let forms: Vec<Place> = self.handlers.iter().map(|_| walk.place()).collect();
+        for (handlers, it) in self.handlers.iter().zip(&forms) {
+            for entry in &handlers.entries {
+                walk.if_equal(START, *entry, *it);
+            }
         }
         walk.jump(other);
-        walk.here(it);
-        walk.load(CHANNEL, AT, -connection.argument)
-            .load(ANY, AT, -response.argument)
-            .load(ANY, ANY, RESPONSE_STATE)
-            .load(ANY, ANY, STREAM);
-        walk.step(op::LOAD_4, ANY, ANY, STREAM_ID, 0);
-        tell(walk, word::CONNECTION, CHANNEL);
-        tell(walk, word::REQUEST, ANY);
-        walk.jump(end);
-        walk.here(other);
+        for (Handlers { connection, request, way, number, .. }, it) in self.handlers.iter().zip(forms) {
+            walk.here(it);
+            walk.load(STACK, goroutine, STACK_HI).load(CHANNEL, STACK, -connection).load(ANY, STACK, -request);
+            for at in way {
+                walk.load(ANY, ANY, *at);
+            }
+            walk.step(op::LOAD_4, ANY, ANY, *number, 0);
+            tell(walk, word::CONNECTION, CHANNEL);
+            tell(walk, word::REQUEST, ANY);
+            walk.jump(end);
+        }
     }
 
     /// Tells who waits at a channel that a goroutine has in its first frame, alone and where at most one thing is kept: a worker sends its
@@ -163,9 +182,9 @@ impl Program {
             walk.if_equal(START, start.entry, end);
         }
         let (again, next, alone, it) = (walk.place(), walk.place(), walk.place(), walk.place());
-        walk.add(LAST, AT, -(FIRST_FRAME + 8 * (WORDS + 1))).add(AT, AT, -(FIRST_FRAME + 8));
+        walk.load(STACK, WAITER, STACK_HI).add(LAST, STACK, -(FIRST_FRAME + 8 * (WORDS + 1))).add(STACK, STACK, -(FIRST_FRAME + 8));
         walk.here(again);
-        walk.load(CHANNEL, AT, 0).load(ANY, CHANNEL, recvq).if_equal(ANY, 0, next);
+        walk.load(CHANNEL, STACK, 0).load(ANY, CHANNEL, recvq).if_equal(ANY, 0, next);
         walk.load(ID, CHANNEL, recvq + 8).jump_step(op::IF_SAME, ID, ANY, 0, alone).jump(next);
         walk.here(alone);
         walk.load(ID, ANY, SUDOG_G).load(ID, ID, goid).load(ANY, ANY, sudog_c).jump_step(op::IF_SAME, ANY, CHANNEL, 0, it).jump(next);
@@ -175,7 +194,7 @@ impl Program {
         walk.here(many);
         tell(walk, word::CHANNEL, ID);
         walk.here(next);
-        walk.jump_step(op::LOOP, AT, LAST, (-8_i64).cast_unsigned(), again);
+        walk.jump_step(op::LOOP, STACK, LAST, (-8_i64).cast_unsigned(), again);
     }
 
     /// Tells the current goroutine, also where C code runs on its behalf, and the number of the goroutine that its processor creates next.
@@ -207,7 +226,7 @@ impl Program {
     }
 
     /// Tells who created a goroutine, and where.
-    fn tell_parent(&self, walk: &mut Assembler, goroutine: Cell) {
+    pub(super) fn tell_parent(&self, walk: &mut Assembler, goroutine: Cell) {
         let Some(parent) = self.layout.parent else { return };
         walk.load(ID, goroutine, parent);
         tell(walk, word::PARENT, ID);
@@ -216,7 +235,7 @@ impl Program {
     }
 }
 
-/// Puts out what a number is, and the number, which is lost from its cell.
-fn tell(walk: &mut Assembler, kind: u64, number: Cell) {
-    walk.add(number, number, (kind << word::SHIFT).cast_signed()).emit(number);
+/// Puts out what a number is, and the number.
+pub(super) fn tell(walk: &mut Assembler, kind: u64, number: Cell) {
+    walk.emit_sum(number, kind << word::SHIFT);
 }

@@ -135,9 +135,9 @@ impl Call {
     }
 }
 
-/// Whether it is a service and a method of it.
+/// Whether it is a service and a method of it; services of Dubbo may be classes within classes.
 fn is_method(text: &str) -> bool {
-    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-$".contains(&b));
     text.len() < LONGEST_METHOD && text.split_once('/').is_some_and(|(service, method)| plain(service) && plain(method))
 }
 
