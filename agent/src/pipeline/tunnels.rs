@@ -192,8 +192,8 @@ fn tls_in_a_tunnel_is_left_alone() {
     world.take(proxy, conn);
     world.answer(proxy, conn, "HTTP/1.1 200 OK\r\n\r\n");
     world.receive(curl, conn);
-    world.ask(curl, conn, "\u{16}\u{3}\u{1}\0\u{5}hello");
-    world.answer(proxy, conn, "\u{16}\u{3}\u{3}\0\u{5}hello");
+    world.ask(curl, conn, "\u{16}\u{3}\u{1}\0\u{16}hello, this is a hello");
+    world.answer(proxy, conn, "\u{16}\u{3}\u{3}\0\u{16}hello, this is a hello");
     assert_eq!(world.remarks().0, BTreeMap::from([("flow.connections_unrecognised", 2), ("tunnel", 2)]));
     assert_eq!(world.end().len(), 2);
 }

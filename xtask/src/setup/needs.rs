@@ -150,6 +150,7 @@ const TRAFFIC: &[Need] = &[
         source: Source::Service { package: "mariadb-server", unit: "mariadb.service" },
     },
     debian("PyMySQL for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymysql"], "")], &["python3-pymysql"]),
+    debian("PyMongo for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymongo"], "")], &["python3-pymongo"]),
     debian(
         "pymemcache and pylibmc for Debian's Python",
         &[Sign::Says(&["/usr/bin/python3", "-c", "import pymemcache, pylibmc"], "")],

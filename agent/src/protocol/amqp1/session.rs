@@ -57,6 +57,8 @@ pub(super) struct Session {
     /// What the broker calls itself.
     system: &'static str,
     connecting: bool,
+    /// There is a login: the set-up begins with that, or was missed.
+    login: bool,
     /// By side, channel and handle.
     links: FxHashMap<(bool, u16, u64), Link>,
     /// What waits for an answer by the other side.
@@ -66,7 +68,14 @@ pub(super) struct Session {
 
 impl Default for Session {
     fn default() -> Self {
-        Self { system: "amqp", connecting: false, links: FxHashMap::default(), waiting: <[Awaited; 2]>::default(), numbered: 0 }
+        Self {
+            system: "amqp",
+            connecting: false,
+            login: false,
+            links: FxHashMap::default(),
+            waiting: <[Awaited; 2]>::default(),
+            numbered: 0,
+        }
     }
 }
 
@@ -108,6 +117,7 @@ impl Session {
         if begin < FRAME_HEADER || (len as usize) < begin || len > MAX_FRAME || kind > 1 {
             return Err(Stop::Invalid);
         }
+        self.login |= kind == 1;
         let silent = Take { used: u64::from(len), start: true, end: true, ..Take::default() };
         if len as usize == begin {
             return Ok(silent);
@@ -120,7 +130,8 @@ impl Session {
             (0x14, _) => self.transfer(from, channel, &performative, body.0, whole)?,
             (0x15, _) => self.disposition(from, channel, &performative),
             (0x12, _) => self.attach(from, channel, &performative),
-            (0x10 | 0x41, Side::Client) if !self.connecting => {
+            (0x10, Side::Client) if self.login => None,
+            (0x10 | 0x41, Side::Client) => {
                 self.connecting = true;
                 let request = request(self.system, Operation::call("connect"), Destination::default());
                 Some(Head::Request(Request { correlation: Some(CONNECT), ..request }))

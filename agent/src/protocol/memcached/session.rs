@@ -80,7 +80,9 @@ impl Session {
         }
         if bytes.first() == Some(&binary::REQUEST) {
             let packet = binary::header(bytes, binary::REQUEST)?;
-            let line = Line { command: packet.command, keys: u32::from(packet.keyed), value: 0, quiet: packet.quiet, mark: None };
+            // Clients do not wait for the answer to their last word.
+            let quiet = packet.quiet || packet.command.form == Form::Quit;
+            let line = Line { command: packet.command, keys: u32::from(packet.keyed), value: 0, quiet, mark: None };
             return Ok(self.command(&line, packet.len, binary::HEADER as u64));
         }
         match text::line(bytes) {
@@ -135,6 +137,10 @@ impl Session {
                     let keys = if command.is_read() { line.keys } else { 0 };
                     self.waiting.push(Waiting { command, keys, batch: false, mark: line.mark });
                 }
+                // It asks only whether the server is there.
+                if command.form == Form::Noop {
+                    return take;
+                }
                 request(command, line.keys)
             }
         };
@@ -162,8 +168,8 @@ impl Session {
                 Take { used, start, ..Take::default() }
             }
             Part::Last(last) => {
-                let response = self.response(&last);
-                Take { used, start, head: Some(Box::new(Head::Response(response))), end: true, ..Take::default() }
+                let head = self.response(&last).map(|response| Box::new(Head::Response(response)));
+                Take { used, start, head, end: true, ..Take::default() }
             }
             // In the middle of an answer it is taken for a part of it: a message cannot begin there.
             Part::Stray => Take { used, start, end: start, ..Take::default() },
@@ -173,6 +179,9 @@ impl Session {
     /// What a packet is to the commands that wait.
     fn packet(&mut self, packet: &binary::Packet) -> Part {
         let error = binary::error(packet.status);
+        if packet.command.form == Form::Quit {
+            return Part::Stray;
+        }
         if packet.quiet {
             if !self.batch_is_next() {
                 return Part::Stray;
@@ -232,25 +241,27 @@ impl Session {
         }
     }
 
-    /// The oldest command is answered.
-    fn response(&mut self, last: &Last) -> Response {
+    /// The oldest command is answered. A no-op alone asked for nothing.
+    fn response(&mut self, last: &Last) -> Option<Response> {
         let Answer { hits, error } = self.answer.take().unwrap_or_default();
         let mut response = Response::default();
         let waiting = self.waiting.pop();
+        if waiting.is_some_and(|waiting| waiting.command.form == Form::Noop && !waiting.batch) {
+            return None;
+        }
         if let Some(error) = last.error.or(error) {
             response.attributes.push(Attribute::both(semconv::DB_RESPONSE_STATUS_CODE, error));
             response.client_error = Some(Cow::Borrowed(error));
             response.server_error = Some(Cow::Borrowed(error));
-            return response;
+            return Some(response);
         }
-        let Some(waiting) = waiting else { return response };
+        let Some(waiting) = waiting else { return Some(response) };
         let hits = hits + u32::from(last.hit);
-        response.idle = waiting.command.form == Form::Noop && !waiting.batch;
         // Of several keys some may be there: then it was neither.
         if waiting.keys > 0 && (hits == 0 || hits >= waiting.keys) {
             response.attributes.push(Attribute::both(semconv::WIRESPAN_CACHE_HIT, hits > 0));
         }
-        response
+        Some(response)
     }
 }
 

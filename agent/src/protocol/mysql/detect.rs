@@ -9,6 +9,8 @@ use crate::protocol::Guess;
 
 /// Longest statement that a server can be configured to take.
 const MAX_PACKET: u32 = 1 << 24;
+/// Longest beginning of a connection, with everything that a client tells about itself.
+const MAX_LOGIN: u32 = 0xffff;
 /// Words that statements begin with, in lower case.
 const WORDS: [&[u8]; 36] = [
     b"select",
@@ -61,9 +63,13 @@ pub(super) fn client(bytes: &[u8]) -> Guess {
 }
 
 fn beginning(packet: &Packet<'_>) -> Guess {
+    // TLS begins with these numbers too, and with a much greater length.
+    if !(32..=MAX_LOGIN).contains(&packet.len) {
+        return Guess::No;
+    }
     // Capabilities, longest packet, character set, and 19 bytes of zeros.
     let (Some(capabilities), Some(reserved)) = (packet.payload.first_chunk::<4>(), packet.payload.get(9..28)) else {
-        return if packet.len >= 32 { Guess::Maybe } else { Guess::No };
+        return Guess::Maybe;
     };
     let plausible = u32::from_le_bytes(*capabilities) & PROTOCOL_41 != 0 && reserved.iter().all(|byte| *byte == 0);
     if plausible { Guess::Likely } else { Guess::No }
