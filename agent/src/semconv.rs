@@ -73,6 +73,22 @@ pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
 pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 
+pub const TLS_ESTABLISHED: &str = "tls.established";
+pub const TLS_NEXT_PROTOCOL: &str = "tls.next_protocol";
+pub const TLS_PROTOCOL_NAME: &str = "tls.protocol.name";
+pub const TLS_PROTOCOL_VERSION: &str = "tls.protocol.version";
+
+pub const DNS_ANSWERS: &str = "dns.answers";
+pub const DNS_QUESTION_NAME: &str = "dns.question.name";
+
+/// Type of the records that were asked for, by its name, for example `AAAA`.
+pub const WIRESPAN_DNS_QUESTION_TYPE: &str = "wirespan.dns.question_type";
+/// Name of the response code, for example `NXDOMAIN`.
+pub const WIRESPAN_DNS_RESPONSE_CODE: &str = "wirespan.dns.response_code";
+/// Records in the answer section.
+pub const WIRESPAN_DNS_ANSWERS: &str = "wirespan.dns.answers";
+/// Application protocols that the client of a TLS connection offered.
+pub const WIRESPAN_TLS_OFFERED: &str = "wirespan.tls.offered_protocols";
 pub const MESSAGING_DESTINATION_TEMPLATE: &str = "messaging.destination.template";
 pub const MESSAGING_DESTINATION_TEMPORARY: &str = "messaging.destination.temporary";
 pub const MESSAGING_DESTINATION_ANONYMOUS: &str = "messaging.destination.anonymous";

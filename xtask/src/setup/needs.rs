@@ -161,6 +161,8 @@ const TRAFFIC: &[Need] = &[
     debian("openssl", &[Sign::Program("openssl")], &["openssl"]),
     debian("tcpdump", &[Sign::Program("tcpdump")], &["tcpdump"]),
     debian("bpftool (what an agent leaves in the kernel)", &[Sign::Program("bpftool")], &["bpftool"]),
+    debian("dnsmasq", &[Sign::Program("dnsmasq")], &["dnsmasq-base"]),
+    debian("dig", &[Sign::Program("dig")], &["bind9-dnsutils"]),
     debian("ip", &[Sign::Program("ip")], &["iproute2"]),
     debian("python3", &[Sign::Program("python3")], &["python3"]),
     debian("python3-venv", &[Sign::Says(&["/usr/bin/python3", "-c", "import ensurepip"], "")], &["python3-venv"]),
