@@ -93,10 +93,10 @@ fn a_question_asked_while_a_request_is_answered_belongs_to_it() {
     let conn = world.connect(CLIENT, 80);
     world.ask(CLIENT, conn, &get("/unanswered"));
     let spans = world.end();
-    let served: Vec<_> = spans.iter().filter(|span| span.kind == SpanKind::Server).map(|span| Some(span.span_id)).collect();
+    let requests: Vec<_> = spans.iter().filter(|span| span.kind == SpanKind::Server).map(|span| Some(span.span_id)).collect();
     let lookups: Vec<_> = spans.iter().filter(|span| span.name.starts_with("DNS")).collect();
     assert_eq!(lookups.len(), 16);
     for lookup in lookups {
-        assert!(served.contains(&lookup.parent.map(|parent| parent.id)), "{lookup:#?}");
+        assert!(requests.contains(&lookup.parent.map(|parent| parent.id)), "{lookup:#?}");
     }
 }

@@ -10,7 +10,7 @@ pub const HEADER: usize = 12;
 /// of longer ones, too.
 pub const CAPTURED: u32 = 512;
 
-/// Ports at either end of what looks like DNS and asks everybody in the neighbourhood: NetBIOS names, multicast DNS, LLMNR.
+/// Ports at either end of what looks like DNS and asks everybody in the neighbourhood: `NetBIOS` names, multicast DNS, LLMNR.
 const NEIGHBOURS: [u16; 3] = [137, 5353, 5355];
 /// Most records in a part of an answer, by far.
 const MANY: u16 = 256;
@@ -18,6 +18,7 @@ const MANY: u16 = 256;
 const LAST_CODE: u16 = 10;
 
 /// Whether a datagram between these ports that begins so may be a question or an answer.
+#[allow(clippy::inline_always, reason = "the verifier follows calls badly")]
 #[inline(always)]
 #[must_use]
 pub const fn is_wanted(ports: [u16; 2], header: [u8; HEADER]) -> bool {

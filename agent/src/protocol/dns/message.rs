@@ -108,7 +108,9 @@ impl<'a> Question<'a> {
             if !text.is_empty() {
                 text.push('.');
             }
-            label.iter().for_each(|byte| escape(*byte, &mut text));
+            for byte in label {
+                escape(*byte, &mut text);
+            }
             rest = after;
         }
         if text.is_empty() {

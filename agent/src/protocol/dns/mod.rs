@@ -2,7 +2,7 @@
 //!
 //! A question and its answer are joined by their number. Of an answer, its code, the number of its records and the addresses among them are
 //! told. Only ordinary queries make spans: no updates, no notifications, and nothing of what asks the neighbourhood (multicast DNS, LLMNR,
-//! NetBIOS names). Of a zone that is transferred in several messages, the first one is the answer.
+//! `NetBIOS` names). Of a zone that is transferred in several messages, the first one is the answer.
 //!
 //! Over TCP, a loss is found again where the next message begins with its segment.
 mod message;
@@ -105,11 +105,12 @@ fn head(message: &Message<'_>, transport: &'static str, numbered: bool) -> Optio
     }
     let question = message.question.as_ref()?;
     // Allocates once: the answer's come later.
-    let mut attributes = Vec::with_capacity(4);
-    attributes.push(Attribute::both(semconv::DNS_QUESTION_NAME, question.name()));
-    attributes.push(Attribute::both(semconv::WIRESPAN_DNS_QUESTION_TYPE, names::kind(question.kind)));
-    attributes.push(Attribute::both(semconv::NETWORK_PROTOCOL_NAME, "dns"));
-    attributes.push(Attribute::both(semconv::NETWORK_TRANSPORT, transport));
+    let attributes = vec![
+        Attribute::both(semconv::DNS_QUESTION_NAME, question.name()),
+        Attribute::both(semconv::WIRESPAN_DNS_QUESTION_TYPE, names::kind(question.kind)),
+        Attribute::both(semconv::NETWORK_PROTOCOL_NAME, "dns"),
+        Attribute::both(semconv::NETWORK_TRANSPORT, transport),
+    ];
     let request = Request::new(Kind::Database, names::span(question.kind));
     Some(Head::Request(Request { attributes, correlation, ..request }))
 }
