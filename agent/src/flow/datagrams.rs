@@ -67,7 +67,9 @@ impl Datagrams {
                 return Err(DropCause::Ignored);
             }
             let asked = self.asked.remove(&key).ok_or(DropCause::Duplicate)?;
-            let point = Point { at: datagram.at, sender: datagram.sender, retransmits: asked.again, ..asked.first };
+            // It acknowledges the question, as a segment would.
+            let ack = asked.first.seq.wrapping_add(1);
+            let point = Point { at: datagram.at, ack, sender: datagram.sender, retransmits: asked.again, ..asked.first };
             let socket = asked.socket;
             out(Signal::Head { socket, side: Side::Server, first: point, head: Box::new(head), content: 0 });
             out(Signal::End { socket, side: Side::Server, stream: 0, last: point, truncated: false });
