@@ -8,6 +8,8 @@ mod cases;
 mod explained;
 mod listener;
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod meetings;
 #[cfg(test)]
 mod messages;

@@ -75,6 +75,22 @@ pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
 pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 
+pub const TLS_ESTABLISHED: &str = "tls.established";
+pub const TLS_NEXT_PROTOCOL: &str = "tls.next_protocol";
+pub const TLS_PROTOCOL_NAME: &str = "tls.protocol.name";
+pub const TLS_PROTOCOL_VERSION: &str = "tls.protocol.version";
+
+pub const DNS_ANSWERS: &str = "dns.answers";
+pub const DNS_QUESTION_NAME: &str = "dns.question.name";
+
+/// Type of the records that were asked for, by its name, for example `AAAA`.
+pub const WIRESPAN_DNS_QUESTION_TYPE: &str = "wirespan.dns.question_type";
+/// Name of the response code, for example `NXDOMAIN`.
+pub const WIRESPAN_DNS_RESPONSE_CODE: &str = "wirespan.dns.response_code";
+/// Records in the answer section.
+pub const WIRESPAN_DNS_ANSWERS: &str = "wirespan.dns.answers";
+/// Application protocols that the client of a TLS connection offered.
+pub const WIRESPAN_TLS_OFFERED: &str = "wirespan.tls.offered_protocols";
 pub const MESSAGING_DESTINATION_TEMPLATE: &str = "messaging.destination.template";
 pub const MESSAGING_DESTINATION_TEMPORARY: &str = "messaging.destination.temporary";
 pub const MESSAGING_DESTINATION_ANONYMOUS: &str = "messaging.destination.anonymous";
@@ -106,9 +122,9 @@ pub const WIRESPAN_UPGRADE: &str = "wirespan.upgrade";
 pub const WIRESPAN_RPC_SERVICE_VERSION: &str = "wirespan.rpc.service_version";
 /// Whether a read found its key: `true` for a hit (Redis, Memcached).
 pub const WIRESPAN_CACHE_HIT: &str = "wirespan.cache.hit";
-/// Name of an error, where the status code is its number (MongoDB).
+/// Name of an error, where the status code is its number (`MongoDB`).
 pub const WIRESPAN_DB_ERROR_NAME: &str = "wirespan.db.error_name";
-/// SQLSTATE of an error, where the status code is the vendor's own number (MySQL).
+/// SQLSTATE of an error, where the status code is the vendor's own number (`MySQL`).
 pub const WIRESPAN_DB_SQLSTATE: &str = "wirespan.db.sqlstate";
 pub const WIRESPAN_PROTOCOL: &str = "wirespan.protocol";
 /// Why the span's parent is what it is.

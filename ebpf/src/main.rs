@@ -1,11 +1,12 @@
-//! The kernel side of wirespan: TCP packets, reads, socket states and processes become records of [`wirespan_abi`] in one ring
-//! buffer. It never parses a protocol, never changes a packet or a process, and lets every packet pass.
+//! The kernel side of wirespan: TCP packets, datagrams of DNS, reads, socket states and processes become records of [`wirespan_abi`] in
+//! one ring buffer. It parses no protocol, never changes a packet or a process, and lets every packet pass.
 //!
 //! The programs are here, one line each; what they do is in the module named after what they watch.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod datagram;
 mod kernel;
 mod last_read;
 mod offsets;

@@ -1,5 +1,9 @@
-//! A packet at the network layer becomes the TCP facts that the rest needs. IPv4 and IPv6; other packets are nothing here.
-use crate::ring::count;
+//! A packet at the network layer becomes the TCP facts that the rest needs. IPv4 and IPv6; a datagram is handed on to [`datagram`], and
+//! other packets are nothing here.
+use crate::{
+    datagram::{self, Way},
+    ring::count,
+};
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use core::{mem::MaybeUninit, ptr};
 use wirespan_abi::{Addresses, drop_cause, tcp_flag};
@@ -9,6 +13,8 @@ const IPV4: u32 = 0x0800_u16.to_be() as u32;
 const IPV6: u32 = 0x86dd_u16.to_be() as u32;
 /// Protocol number of TCP.
 const TCP: u8 = 6;
+/// Protocol number of UDP.
+const UDP: u8 = 17;
 /// Bytes of a TCP header without options.
 const TCP_HEADER: usize = 20;
 /// IPv6 extension headers that are stepped over; more than two in front of TCP are not seen in practice.
@@ -36,22 +42,28 @@ pub struct Packet {
 impl Packet {
     /// The packet, if it is TCP and says something: payload, or the begin or end of a connection.
     #[inline(always)]
-    pub fn parse(skb: *mut __sk_buff) -> Option<Self> {
+    pub fn parse(skb: *mut __sk_buff, way: Way) -> Option<Self> {
         // SAFETY: fields of the context.
         let (protocol, len) = unsafe { ((*skb).protocol, (*skb).len) };
         let (v6, transport, header) = match protocol {
             IPV4 => {
                 let [version, .., next] = direct::<0, [u8; 10]>(skb)?;
+                let words = u32::from(version & 0xf);
                 if next != TCP {
+                    if next == UDP && words == 5 {
+                        datagram::passed::<20>(skb, way);
+                    }
                     return None;
                 }
-                let words = u32::from(version & 0xf);
                 if words == 5 { (false, 20, direct::<20, _>(skb)?) } else { (false, words * 4, load(skb, words * 4)?) }
             }
             IPV6 => {
                 let next = direct::<6, u8>(skb)?;
                 if next == TCP {
                     (true, 40, direct::<40, _>(skb)?)
+                } else if next == UDP {
+                    datagram::passed::<40>(skb, way);
+                    return None;
                 } else {
                     let transport = after_extensions(skb, next)?;
                     (true, transport, load(skb, transport)?)
@@ -91,18 +103,24 @@ impl Packet {
     #[inline(always)]
     pub fn addresses(&self, skb: *mut __sk_buff) -> Option<Addresses> {
         let mut addresses = Addresses::default();
-        if self.v6 {
-            [addresses.remote, addresses.local] = load(skb, 8)?;
-        } else {
-            let [remote, local]: [[u8; 4]; 2] = load(skb, 12)?;
-            addresses.remote[..4].copy_from_slice(&remote);
-            addresses.local[..4].copy_from_slice(&local);
-        }
-        let [remote, local]: [[u8; 2]; 2] = load(skb, self.transport)?;
-        addresses.remote_port = u16::from_be_bytes(remote);
-        addresses.local_port = u16::from_be_bytes(local);
+        let [remote, local] = ends(skb, self.v6, self.transport, [&mut addresses.remote, &mut addresses.local])?;
+        (addresses.remote_port, addresses.local_port) = (remote, local);
         Some(addresses)
     }
+}
+
+/// Puts the addresses of the sender and of the receiver to where they belong, which holds zeros, and gives their ports.
+#[inline(always)]
+pub fn ends(skb: *mut __sk_buff, v6: bool, transport: u32, [source, target]: [&mut [u8; 16]; 2]) -> Option<[u16; 2]> {
+    if v6 {
+        [*source, *target] = load(skb, 8)?;
+    } else {
+        let [from, to]: [[u8; 4]; 2] = load(skb, 12)?;
+        source[..4].copy_from_slice(&from);
+        target[..4].copy_from_slice(&to);
+    }
+    let ports: [[u8; 2]; 2] = load(skb, transport)?;
+    Some(ports.map(u16::from_be_bytes))
 }
 
 /// Where the transport header of an IPv6 packet begins, if it is TCP (RFC 8200 section 4).
@@ -126,7 +144,7 @@ fn after_extensions(skb: *mut __sk_buff, mut next: u8) -> Option<u32> {
 
 /// Reads the linear part of the packet, where the headers are.
 #[inline(always)]
-fn direct<const AT: usize, T: Copy>(skb: *mut __sk_buff) -> Option<T> {
+pub fn direct<const AT: usize, T: Copy>(skb: *mut __sk_buff) -> Option<T> {
     // SAFETY: fields of the context.
     let (data, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };
     if data + AT + size_of::<T>() > end {

@@ -31,6 +31,9 @@ const LARGE: usize = SIZES[2];
 /// Most payload bytes of one record.
 pub const LARGEST: u32 = 65536;
 
+/// Most payload bytes of a short record.
+pub const SHORT: u32 = SIZES[1] as u32;
+
 /// Adds to one of [`drop_cause`] or [`counter`].
 #[inline(always)]
 pub fn count(index: u32, by: u64) {
@@ -99,6 +102,13 @@ pub fn write_with<H: Copy>(make: impl FnOnce() -> H, payload: Payload) -> bool {
     } else {
         put::<H, { SIZES[5] }>(make, |_| (), payload)
     }
+}
+
+/// Writes a record and `payload`, at least one byte and at most [`SHORT`], where `fill` puts into the record what would not fit the
+/// stack. False if the ring was full, which has been counted.
+#[inline(always)]
+pub fn write_short<H: Copy>(make: impl FnOnce() -> H, fill: impl FnOnce(*mut H), payload: Payload) -> bool {
+    put::<H, { SIZES[1] }>(make, fill, Some(payload))
 }
 
 #[inline(always)]

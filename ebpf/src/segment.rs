@@ -2,6 +2,7 @@
 //!
 //! Never reported: pure acknowledgements, what a retransmit repeats, the agent's own connections, sockets that the agent ignores.
 use crate::{
+    datagram::Way,
     kernel::{Tcp, after, current_comm, current_thread, now, tcp_state},
     last_read,
     offsets::{OWN_PID, debug},
@@ -27,11 +28,11 @@ use wirespan_abi::{
 /// The agent's own connections, as their other end sees them, so that it can be left out too if it is on this host. Bound: far more
 /// than an agent opens before the other end has been seen, which is at once.
 #[btf_map]
-static OWN_PEERS: LruHashMap<Addresses, u8, 1024> = LruHashMap::new();
+pub static OWN_PEERS: LruHashMap<Addresses, u8, 1024> = LruHashMap::new();
 
 /// No thread: the swapper has number zero and sends nothing. An `Option` would be copied with bytes that were never written, which
 /// kernels before 6.3 refuse.
-const NOBODY: Thread = Thread { pid: 0, tid: 0 };
+pub const NOBODY: Thread = Thread { pid: 0, tid: 0 };
 
 /// `AF_INET6`.
 const INET6: u32 = 10;
@@ -40,7 +41,7 @@ const INET6: u32 = 10;
 #[inline(always)]
 pub fn incoming(context: &SkBuffContext) -> Option<()> {
     let skb = skb(context);
-    let packet = Packet::parse(skb)?;
+    let packet = Packet::parse(skb, Way::In)?;
     let (sk, tcp) = socket_of(skb)?;
     let tcp_state = tcp.state();
     if tcp_state == tcp_state::LISTEN {
@@ -81,7 +82,7 @@ pub fn incoming(context: &SkBuffContext) -> Option<()> {
 #[inline(always)]
 pub fn outgoing(context: &SkBuffContext) -> Option<()> {
     let skb = skb(context);
-    let packet = Packet::parse(skb)?;
+    let packet = Packet::parse(skb, Way::Out)?;
     let (sk, tcp) = socket_of(skb)?;
     // A listener's answers belong to no connection yet; a closed socket's reset comes after its end, or is the kernel's own.
     if matches!(tcp.state(), tcp_state::LISTEN | tcp_state::CLOSE) {

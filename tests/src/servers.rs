@@ -199,6 +199,13 @@ pub fn role(rig: &Rig, name: &str, url: &str) -> Program {
     program
 }
 
+/// A `MongoDB` of the JVM, which keeps everything in memory.
+pub fn mongodb(rig: &Rig) -> Server {
+    let (port, class_path, source) = (free_port(), jvm::jars("mongodb"), program("mongodb/Server.java"));
+    let text = port.to_string();
+    Server { port, program: rig.serve("java", &jvm::java(&class_path, &source, &[&text]), port) }
+}
+
 /// A program of `tests/programs`, which gets its port as its first argument.
 pub fn script(rig: &Rig, interpreter: &str, name: &str, args: &[&str]) -> Server {
     let port = free_port();

@@ -19,13 +19,20 @@ fn sorted(lines: &[(usize, &str)]) -> Vec<String> {
     all
 }
 
+/// One broker for all: it takes its time to start.
 #[test]
-fn orders_are_confirmed_acknowledged_rejected_and_returned() {
+fn clients_of_both_versions_are_told_with_their_messages_and_what_became_of_them() {
     let rig = Rig::new();
-    let broker = servers::rabbitmq(&rig, "");
-    let (brokers, url) = (servers::go("brokers"), format!("amqp://guest:guest@127.0.0.1:{}", broker.port));
+    let broker = servers::rabbitmq(&rig, "rabbitmq_amqp1_0");
+    orders_are_confirmed_acknowledged_rejected_and_returned(&rig, broker.port);
+    a_caller_and_its_worker_are_linked_by_the_correlation_of_their_messages(&rig, broker.port);
+    version_1_tells_messages_and_their_outcomes(&rig, broker.port);
+}
+
+fn orders_are_confirmed_acknowledged_rejected_and_returned(rig: &Rig, port: u16) {
+    let (brokers, url) = (servers::go("brokers"), format!("amqp://guest:guest@127.0.0.1:{port}"));
     let agent = rig.agent(&[]);
-    let consumer = servers::role(&rig, "amqp-consumer", &url);
+    let consumer = servers::role(rig, "amqp-consumer", &url);
     rig.run(&brokers, &["amqp-producer", &url]);
     drop(consumer);
     let run = agent.stop();
@@ -59,12 +66,9 @@ fn orders_are_confirmed_acknowledged_rejected_and_returned() {
     assert!(run.spans.iter().all(|span| span.text("messaging.system") == "rabbitmq"), "{:?}", run.spans);
 }
 
-#[test]
-fn a_caller_and_its_worker_are_linked_by_the_correlation_of_their_messages() {
-    let rig = Rig::new();
-    let broker = servers::rabbitmq(&rig, "");
-    let (port, program) = (broker.port.to_string(), servers::program("amqp_talk.py"));
-    let agent = rig.agent(&[]);
+fn a_caller_and_its_worker_are_linked_by_the_correlation_of_their_messages(rig: &Rig, port: u16) {
+    let (port, program) = (port.to_string(), servers::program("amqp_talk.py"));
+    let agent = rig.agent_named("calls", &[]);
     rig.run(servers::PYTHON, &[&program, &port]);
     let run = agent.stop();
     let expected = sorted(&[
@@ -87,12 +91,9 @@ fn a_caller_and_its_worker_are_linked_by_the_correlation_of_their_messages() {
     assert_eq!(large, 2, "bodies beyond the capture budget are stepped over");
 }
 
-#[test]
-fn version_1_tells_messages_and_their_outcomes() {
-    let rig = Rig::new();
-    let broker = servers::rabbitmq(&rig, "rabbitmq_amqp1_0");
-    let (port, program) = (broker.port.to_string(), servers::program("amqp1_talk.py"));
-    let agent = rig.agent(&[]);
+fn version_1_tells_messages_and_their_outcomes(rig: &Rig, port: u16) {
+    let (port, program) = (port.to_string(), servers::program("amqp1_talk.py"));
+    let agent = rig.agent_named("version-1", &[]);
     rig.run(servers::PYTHON, &[&program, &port]);
     let run = agent.stop();
     let expected = sorted(&[

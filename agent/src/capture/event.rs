@@ -6,6 +6,23 @@ use wirespan_abi::walk::{CELLS, OUTPUT};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u64);
 
+/// Where the numbers of conversations in datagrams begin, which no cookie reaches.
+const CONVERSATIONS: u64 = 1 << 63;
+
+impl SocketId {
+    /// The number of a conversation in datagrams: several pass one socket.
+    #[must_use]
+    pub fn of_conversation(number: u64) -> Self {
+        Self(CONVERSATIONS | number)
+    }
+
+    /// Whether it is one, so that nothing that both ends see tells its messages apart.
+    #[must_use]
+    pub fn is_conversation(self) -> bool {
+        self.0 >= CONVERSATIONS
+    }
+}
+
 /// Nanoseconds of the source's monotonic clock.
 pub type Nanos = u64;
 
@@ -106,6 +123,29 @@ pub struct Segment<'a> {
     pub srtt_us: u32,
     /// Segments that this socket has retransmitted so far.
     pub retransmits: u32,
+}
+
+/// A datagram that could be DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// When it passed the socket.
+    pub at: Nanos,
+    /// Which. It may talk to many others, and is never announced.
+    pub socket: SocketId,
+    /// Arrived or left.
+    pub direction: Direction,
+    /// This end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The first payload bytes.
+    pub bytes: &'a [u8],
+    /// Id of the socket's cgroup in the v2 hierarchy; zero if unknown.
+    pub cgroup: u64,
+    /// Who sent it, if it left.
+    pub sender: Option<Sender>,
+    /// Name of that thread, filled up with zeros; all zeros if unknown.
+    pub comm: [u8; 16],
 }
 
 /// A thread read from a socket.
@@ -219,6 +259,8 @@ pub enum Event<'a> {
     Opened(Opened),
     /// A segment passed.
     Segment(Segment<'a>),
+    /// A datagram passed.
+    Datagram(Datagram<'a>),
     /// A thread read.
     Read(Read),
     /// A socket ended.

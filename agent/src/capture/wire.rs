@@ -1,6 +1,7 @@
 //! Records of the kernel side, live or replayed, become events. Pure: the bytes are checked, nothing is read from elsewhere.
 use super::event::{
-    Closed, Direction, End, Event, LastRead, Moment, NOTED, Nanos, Note, Opened, Process, Read, Role, Segment, Sender, SocketId, Thread,
+    Closed, Datagram, Direction, End, Event, LastRead, Moment, NOTED, Nanos, Note, Opened, Process, Read, Role, Segment, Sender, SocketId,
+    Thread,
 };
 use std::collections::{HashMap, VecDeque};
 use std::mem::offset_of;
@@ -124,6 +125,10 @@ impl Decoder {
                 let bytes = fields.payload(&raw)?;
                 self.keep(Unowned { local, remote, segment: raw, bytes: bytes.to_vec() });
             }
+            kind::DATAGRAM_IN | kind::DATAGRAM_OUT => {
+                let datagram = fields.datagram(head)?;
+                sink(Event::Datagram(datagram));
+            }
             kind::READ => {
                 let upto = fields.u32()?;
                 fields.u32()?;
@@ -204,6 +209,7 @@ pub fn trimmed(record: &[u8]) -> &[u8] {
         Some(&kind::SEGMENT_IN) => size_of::<abi::Segment>(),
         Some(&kind::SEGMENT_OUT) => size_of::<abi::SegmentOut>(),
         Some(&kind::SEGMENT_UNOWNED) => size_of::<abi::SegmentUnowned>(),
+        Some(&(kind::DATAGRAM_IN | kind::DATAGRAM_OUT)) => size_of::<abi::Datagram>(),
         Some(&kind::NOTE) => {
             let window = record.get(NOTE_WINDOW..).and_then(|rest| Fields(rest).u32()).unwrap_or(0);
             return record.get(..size_of::<abi::Note>().saturating_add(window as usize)).unwrap_or(record);
@@ -330,6 +336,17 @@ impl<'a> Fields<'a> {
             SocketAddr::new(ip, port)
         };
         Some((address(local, local_port), address(remote, remote_port)))
+    }
+
+    fn datagram(&mut self, head: abi::Head) -> Option<Datagram<'a>> {
+        let raw = self.segment(head)?;
+        let (local, remote) = self.addresses(head.flags)?;
+        let (cgroup, thread, last_read) = (self.u64()?, self.thread()?, self.last_read()?);
+        let comm = self.take()?;
+        let direction = if head.kind == kind::DATAGRAM_IN { Direction::In } else { Direction::Out };
+        let sender = (head.flags & flag::IN_CALL != 0).then_some(sender(thread, last_read));
+        let bytes = self.payload(&raw)?;
+        Some(Datagram { at: head.at, socket: SocketId(head.cookie), direction, local, remote, bytes, cgroup, sender, comm })
     }
 
     fn note(&mut self, head: &abi::Head) -> Option<Note<'a>> {

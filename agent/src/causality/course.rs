@@ -54,6 +54,7 @@ impl Causality {
             message,
             connected: opener.map(|opener| self.forward(&opener, asked.at)),
             backward: None,
+            alone: None,
             read: None,
             done: false,
             over: asked.at,
@@ -68,7 +69,7 @@ impl Causality {
             waiters: Vec::new(),
             exchange: None,
         };
-        if node.header.is_none() && !pushed {
+        if node.header.is_none() && !pushed && !socket.is_conversation() {
             self.meetings.begin(id, asked.at, client_address);
         }
         let (thread, was_at) = (node.thread, [node.sent, node.connected.unwrap_or(Forward::Nothing)]);
@@ -156,7 +157,11 @@ impl Causality {
         process.serves(port);
         process.worked(socket, asked, over, read, answerer);
         if let Some(answer) = answer {
-            for call in self.graph.calls_before(id, answer) {
+            let Some(calls) = self.graph.calls_before(id, answer) else { return };
+            if let Some(node) = self.graph.get_mut(id) {
+                node.alone = answerer;
+            }
+            for call in calls {
                 if let Some(node) = self.graph.get_mut(call) {
                     node.backward = Some(id);
                 }

@@ -111,6 +111,8 @@ pub(super) struct Node {
     pub(super) answered: Option<Sight>,
     /// The same request at the other end of its connection.
     pub(super) peer: Option<ExchangeId>,
+    /// Who answered the request and had, since it was read, read nothing but answers to own calls.
+    pub(super) alone: Option<Thread>,
     /// Who sent the call, or read the request.
     pub(super) thread: Option<Thread>,
     /// What the caller was at when it sent the call.
@@ -242,6 +244,9 @@ impl Graph {
         };
         let mut recent = ids.iter().rev().take(MAX_LOOK_BACK).filter_map(covered);
         let (newest, node) = recent.next()?;
+        if node.kind == Kind::Connection {
+            return None;
+        }
         if node.client || node.done {
             return Some((newest, false));
         }
@@ -257,13 +262,13 @@ impl Graph {
 
     /// Follows the reads of one thread back from a response: the calls between the request and its response, newest first, if
     /// the chain is whole. Otherwise nothing.
-    pub(super) fn calls_before(&self, request: ExchangeId, response: &Point) -> Vec<ExchangeId> {
+    pub(super) fn calls_before(&self, request: ExchangeId, response: &Point) -> Option<Vec<ExchangeId>> {
         let mut calls = Vec::new();
-        let Some(sender) = response.sender else { return calls };
+        let sender = response.sender?;
         let mut last_read = sender.last_read;
         while let Some((id, _)) = last_read.as_ref().and_then(|read| self.was_read(read)) {
             if id == request {
-                return calls;
+                return Some(calls);
             }
             match self.get(id) {
                 Some(node) if node.client && node.thread == Some(sender.thread) && calls.len() < MAX_LOOK_BACK => {
@@ -273,6 +278,6 @@ impl Graph {
                 _ => break,
             }
         }
-        Vec::new()
+        None
     }
 }

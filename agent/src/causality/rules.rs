@@ -180,7 +180,9 @@ impl Causality {
         if self.processes.get(thread.pid).is_some_and(|process| process.working(thread.tid, node.asked.at) > 1) {
             return Ruling::Orphan(Reason::Concurrent);
         }
-        match node.backward {
+        // Who reads the answer to a datagram is not told: the thread was alone with the request.
+        let alone = (node.socket.is_conversation() && request.alone == Some(thread)).then_some(owner);
+        match node.backward.or(alone) {
             Some(backward) if backward == owner => Ruling::Owner { owner, evidence: Evidence::Thread, provisional: true },
             Some(_) => Ruling::Orphan(Reason::Conflict),
             None => Ruling::Orphan(Reason::Handoff),

@@ -92,6 +92,7 @@ fn meet(event: &Event<'_>, directory: &mut Directory) {
     let pid = match event {
         Event::Opened(opened) => opened.opener.map(|opener| opener.thread.pid),
         Event::Segment(segment) => segment.sender.map(|sender| sender.thread.pid),
+        Event::Datagram(datagram) => datagram.sender.map(|sender| sender.thread.pid),
         Event::Read(read) => Some(read.thread.pid),
         Event::Closed(_) | Event::Note(_) => None,
         Event::Process(change) => {

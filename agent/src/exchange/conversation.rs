@@ -197,7 +197,8 @@ impl Conversation {
                 }
         });
         // Nobody answers what has not arrived: requests were lost, and this answers one of them.
-        let arrived = |exchange: &&mut Box<Exchange>| seq_distance(point.ack, exchange.asked.seq) > 0 || point.ack == 0;
+        let arrived =
+            |exchange: &&mut Box<Exchange>| seq_distance(point.ack, exchange.asked.seq) > 0 || exchange.request.correlation.is_some();
         let Some(exchange) = found.filter(arrived) else {
             counters.response_without_request += 1;
             if talk.unproven {

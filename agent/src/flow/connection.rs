@@ -13,8 +13,9 @@ const MAX_UNDECIDED: usize = 16 * 1024;
 const MAX_UNDECIDED_TURNS: u8 = 16;
 /// Turns after which a connection will go on, as far as anybody can tell: a second request has come.
 const LASTING: u8 = 2;
-/// What a connection is after `CONNECT`: another connection within this one, from its first byte on.
-const TUNNEL: &str = "tunnel";
+/// What a connection is after `CONNECT`, and after both sides have agreed to encrypt it: another connection within this one, from its first
+/// byte on.
+const WITHIN: [&str; 2] = ["tunnel", "tls"];
 /// Tunnels within tunnels that are followed: a chain of proxies is shorter, and hostile bytes could nest them by the thousand.
 const MAX_TUNNELS: u8 = 4;
 /// Bytes that may have left one socket on loopback and not arrived at the other yet: a send buffer's worth.
@@ -262,7 +263,7 @@ impl Connection {
                 };
                 step(stream, &mut |stream, piece| match outcome {
                     Outcome::Going => outcome = lane.piece(stream, &piece, &mut reader),
-                    Outcome::Left(TUNNEL) => keep(lane, stream, &piece),
+                    Outcome::Left(name) if WITHIN.contains(&name) => keep(lane, stream, &piece),
                     Outcome::Invalid | Outcome::Left(_) => {}
                 });
             }
@@ -307,15 +308,15 @@ impl Connection {
                     self.leave(None, shared);
                 }
             }
-            Outcome::Left(TUNNEL) if self.tunnels < MAX_TUNNELS => self.begin_again(shared),
+            Outcome::Left(name) if WITHIN.contains(name) && self.tunnels < MAX_TUNNELS => self.begin_again(name, shared),
             Outcome::Left(name) => self.leave(Some(name), shared),
         }
     }
 
     /// What follows is a connection of its own, whose protocol is to be found.
-    fn begin_again(&mut self, shared: &mut Shared<'_>) {
+    fn begin_again(&mut self, name: &'static str, shared: &mut Shared<'_>) {
         self.tunnels += 1;
-        *shared.left.entry(TUNNEL).or_default() += 1;
+        *shared.left.entry(name).or_default() += 1;
         (shared.out)(Signal::Left { socket: self.opened.socket });
         // While nobody knows what it speaks, the source has to tell both ends.
         shared.verdicts.extend(self.mirror(false).map(|verdict| (self.opened.socket, verdict)));

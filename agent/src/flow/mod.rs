@@ -4,6 +4,7 @@
 //! Input: [`Event`]s of any source. Output: [`Signal`]s, in the order in which things happened.
 mod connection;
 mod content;
+mod datagrams;
 mod lane;
 mod loopback;
 pub mod stream;
@@ -11,6 +12,7 @@ pub mod stream;
 use crate::capture::event::{Closed, Direction, Event, Nanos, Opened, Read, Segment, SocketId};
 use crate::protocol::{Head, More, Protocol, Side};
 use connection::Connection;
+use datagrams::Datagrams;
 use loopback::Loopback;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -146,6 +148,7 @@ pub struct Counters {
 pub struct Flow {
     protocols: &'static [&'static dyn Protocol],
     connections: FxHashMap<SocketId, Box<Connection>>,
+    datagrams: Datagrams,
     /// Nothing where the source always tells both ends of what passes.
     loopback: Option<Loopback>,
     verdicts: Vec<(SocketId, Verdict)>,
@@ -161,6 +164,7 @@ impl Flow {
         Self {
             protocols,
             connections: FxHashMap::default(),
+            datagrams: Datagrams::default(),
             loopback: obeyed.then(Loopback::default),
             verdicts: Vec::new(),
             counters: Counters::default(),
@@ -195,6 +199,7 @@ impl Flow {
                 }
                 used
             }
+            Event::Datagram(datagram) => self.datagrams.take(datagram, self.protocols, out),
             Event::Read(read) => {
                 let connection = self.connections.get(&read.socket).ok_or(DropCause::UnknownSocket)?;
                 if connection.is_ignored() {
@@ -262,6 +267,7 @@ impl Flow {
         for connection in self.connections.values_mut() {
             connection.end_silent(before, out);
         }
+        self.datagrams.tick(before, out);
     }
 
     /// The input has ended: what is buffered is decoded as far as it goes.

@@ -15,7 +15,7 @@ const SWEEP: Nanos = 1_000_000_000;
 /// What the first half tells the second. It owns what it holds, so that it can be told to another thread.
 #[derive(Debug)]
 pub enum Heard {
-    /// A process connects. One that makes a single request and ends has to be looked at now.
+    /// A process connects, or sends a datagram. One that makes a single request and ends has to be looked at now.
     Connects {
         /// Process.
         pid: u32,
@@ -68,6 +68,16 @@ impl Listener {
             Event::Opened(opened) => {
                 if let Some(opener) = opened.opener {
                     out(Heard::Connects { pid: opener.thread.pid, comm: opened.comm });
+                }
+            }
+            Event::Datagram(datagram) => {
+                let sender = datagram.sender;
+                let ports = self.selection.wants_ports(datagram.local.port(), datagram.remote.port());
+                if !ports || sender.is_some_and(|sender| !self.selection.wants_process(sender.thread.pid)) {
+                    return Err(DropCause::Ignored);
+                }
+                if let Some(sender) = sender {
+                    out(Heard::Connects { pid: sender.thread.pid, comm: datagram.comm });
                 }
             }
             Event::Closed(closed) => self.closed.push(closed.socket),
@@ -128,7 +138,7 @@ impl Listener {
             Event::Opened(opened) => !self.selection.wants_ports(opened.local.port(), opened.remote.port()),
             Event::Segment(segment) => segment.sender.is_some_and(|sender| !self.selection.wants_process(sender.thread.pid)),
             Event::Read(read) => !self.selection.wants_process(read.thread.pid),
-            Event::Closed(_) | Event::Process(_) | Event::Note(_) => false,
+            Event::Datagram(_) | Event::Closed(_) | Event::Process(_) | Event::Note(_) => false,
         };
         if unwanted && let Some(socket) = socket_of(event) {
             self.flow.ignore(socket);
@@ -140,6 +150,7 @@ fn time_of(event: &Event<'_>) -> Nanos {
     match event {
         Event::Opened(opened) => opened.at,
         Event::Segment(segment) => segment.at,
+        Event::Datagram(datagram) => datagram.at,
         Event::Read(read) => read.at,
         Event::Closed(closed) => closed.at,
         Event::Note(note) => note.at,
@@ -154,6 +165,7 @@ fn socket_of(event: &Event<'_>) -> Option<SocketId> {
         Event::Read(read) => Some(read.socket),
         Event::Closed(closed) => Some(closed.socket),
         Event::Note(note) => Some(note.socket),
-        Event::Process(_) => None,
+        // Its socket is nothing that verdicts are made on.
+        Event::Datagram(_) | Event::Process(_) => None,
     }
 }

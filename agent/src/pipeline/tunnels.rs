@@ -192,10 +192,34 @@ fn tls_in_a_tunnel_is_left_alone() {
     world.take(proxy, conn);
     world.answer(proxy, conn, "HTTP/1.1 200 OK\r\n\r\n");
     world.receive(curl, conn);
-    world.ask(curl, conn, "\u{16}\u{3}\u{1}\0\u{5}hello");
-    world.answer(proxy, conn, "\u{16}\u{3}\u{3}\0\u{5}hello");
+    world.ask(curl, conn, "\u{16}\u{3}\u{1}\0\u{16}hello, this is a hello");
+    world.answer(proxy, conn, "\u{16}\u{3}\u{3}\0\u{16}hello, this is a hello");
     assert_eq!(world.remarks().0, BTreeMap::from([("flow.connections_unrecognised", 2), ("tunnel", 2)]));
     assert_eq!(world.end().len(), 2);
+}
+
+#[test]
+fn a_handshake_in_a_tunnel_is_told() {
+    let mut world = World::new();
+    let (curl, proxy) = (thread(CURL, 1), loop_of(FORWARDER));
+    let conn = world.connect(curl, 80);
+    world.ask(curl, conn, "CONNECT stock:443 HTTP/1.1\r\nHost: stock:443\r\n\r\n");
+    world.take(proxy, conn);
+    world.answer(proxy, conn, "HTTP/1.1 200 OK\r\n\r\n");
+    world.receive(curl, conn);
+    let random = [7; 32];
+    let hello = [b"\x16\x03\x01\0\x2d\x01\0\0\x29\x03\x03".as_slice(), &random, b"\0\0\x02\x13\x01\x01\0"].concat();
+    let answer = [b"\x16\x03\x03\0\x2a\x02\0\0\x26\x03\x03".as_slice(), &random, b"\0\x13\x01\0\x14\x03\x03\0\x01\x01"].concat();
+    world.ask(curl, conn, &hello);
+    world.answer(proxy, conn, &answer);
+    world.receive(curl, conn);
+    world.ask(curl, conn, "\u{17}\u{3}\u{3}\0\u{5}hello");
+    assert_eq!(world.remarks().0, BTreeMap::from([("encrypted", 2), ("tunnel", 2)]));
+    let spans = world.end();
+    let told: Vec<_> = spans.iter().map(|span| (span.kind, span.name.as_ref(), attribute(span, "tls.protocol.version"))).collect();
+    let version = Some("1.2".to_owned());
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.contains(&(SpanKind::Client, "TLS handshake", version)), "{told:?}");
 }
 
 #[test]

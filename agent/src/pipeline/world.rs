@@ -1,6 +1,8 @@
 //! A small world for tests: programs with threads that connect, send and read, told as the kernel would tell it.
 use super::{Explained, Pipeline};
-use crate::capture::event::{Closed, Direction, End, Event, LastRead, Moment, Note, Opened, Read, Role, Segment, Sender, SocketId, Thread};
+use crate::capture::event::{
+    Closed, Datagram, Direction, End, Event, LastRead, Moment, Note, Opened, Read, Role, Segment, Sender, SocketId, Thread,
+};
 use crate::causality::class::Habit;
 use crate::causality::manner::Manner;
 use crate::causality::meeting::{Answer, Letter};
@@ -292,6 +294,17 @@ impl World {
         self.note(by, socket, moment, before, upto);
         self.tell(&Event::Read(Read { at, socket, upto, thread: by }));
         self.reads.insert(by, LastRead { socket, at, upto });
+    }
+
+    /// A datagram passes a socket on `port` of the client, or the one on port 53 of the server: `by` sends it, or it arrives.
+    pub fn datagram(&mut self, by: Option<Thread>, at_client: bool, port: u16, bytes: &[u8]) {
+        let (client, server) = (SocketAddr::from((self.client, port)), SocketAddr::from((self.server, 53)));
+        let (local, remote) = if at_client { (client, server) } else { (server, client) };
+        let socket = SocketId(1 << 32 | u64::from(local.port()));
+        let direction = if by.is_some() { Direction::Out } else { Direction::In };
+        let sender = by.map(|by| Sender { thread: by, last_read: self.reads.get(&by).copied() });
+        let (at, comm) = (self.now, [0; 16]);
+        self.tell(&Event::Datagram(Datagram { at, socket, direction, local, remote, bytes, cgroup: 0, sender, comm }));
     }
 
     pub fn close(&mut self, conn: Conn, end: End) {

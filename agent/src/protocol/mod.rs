@@ -8,6 +8,7 @@ pub mod amqp1;
 pub mod attribute;
 pub(crate) mod base64;
 pub mod context;
+pub mod dns;
 pub mod dubbo;
 pub mod fastcgi;
 pub(crate) mod grpc;
@@ -30,6 +31,7 @@ pub mod telemetry;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 pub mod thrift;
+pub mod tls;
 pub mod zookeeper;
 
 use attribute::Attribute;
@@ -57,6 +59,8 @@ pub const PROTOCOLS: &[&dyn Protocol] = &[
     &fastcgi::FastCgi,
     &thrift::Thrift,
     &jrmp::Jrmp,
+    &dns::Dns,
+    &tls::Tls,
 ];
 
 /// Who sent the bytes.
@@ -100,6 +104,22 @@ pub trait Protocol: Sync {
 
     /// Longest unfinished message head, in bytes, that is worth keeping; more is a message that cannot be decoded.
     fn longest_head(&self) -> usize;
+
+    /// What a datagram says, if the protocol is spoken in datagrams and this is one of them.
+    fn datagram(&self, _bytes: &[u8]) -> Option<Datagram> {
+        None
+    }
+}
+
+/// A message that is a datagram.
+#[derive(Debug, PartialEq)]
+pub struct Datagram {
+    /// What it is.
+    pub head: Head,
+    /// The number that joins a question with its answer, among those of one socket.
+    pub id: u64,
+    /// Digest of what is asked, the same in the answer; zero in an answer that does not repeat it.
+    pub subject: u64,
 }
 
 /// The state of one connection in one protocol.
@@ -193,6 +213,9 @@ pub enum Kind {
     /// A message, or several, are given to a broker: a PRODUCER span at the client's end; a SERVER span only where the client is not
     /// traced.
     Publish,
+    /// What a connection does by itself, whatever is said on it: a CLIENT span; a SERVER span only where the client is not traced. What is
+    /// read from such a connection later is no part of it.
+    Connection,
     /// A message, or several, are handed to a consumer: a CONSUMER span at the client's end, which asked for them, or to which the
     /// broker sent them by itself. In the latter case the request is the server's: its head comes from [`Side::Server`], and it is
     /// answered by the client, if at all.

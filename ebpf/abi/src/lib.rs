@@ -4,6 +4,7 @@
 //! nanoseconds of `CLOCK_MONOTONIC`. A process id is a thread group id; zero means "not in process context".
 #![no_std]
 
+pub mod dns;
 pub mod walk;
 
 /// Changes whenever a record changes, so that a recorded event file of another layout is refused.
@@ -35,6 +36,10 @@ pub mod kind {
     pub const EXIT: u8 = 11;
     /// A thread read or wrote, and this is what its process's memory said: [`super::Note`], then `window` bytes.
     pub const NOTE: u8 = 12;
+    /// A datagram that could be DNS arrived: [`super::Datagram`], then `captured` bytes.
+    pub const DATAGRAM_IN: u8 = 13;
+    /// Such a datagram left: [`super::Datagram`], then `captured` bytes.
+    pub const DATAGRAM_OUT: u8 = 14;
 }
 
 /// Bits of [`Head::flags`].
@@ -181,6 +186,24 @@ pub struct SegmentUnowned {
     pub segment: Segment,
     /// Whose it is.
     pub addresses: Addresses,
+}
+
+/// A datagram, before its payload.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Datagram {
+    /// Kind, time, socket, lengths; it has no sequence number, nor what else is of TCP.
+    pub segment: Segment,
+    /// Both ends, as the datagram names them.
+    pub addresses: Addresses,
+    /// Id of the socket's cgroup in the v2 hierarchy; zero if unknown.
+    pub cgroup: u64,
+    /// Who sent it, valid with [`flag::IN_CALL`].
+    pub sender: Thread,
+    /// What that thread had read last.
+    pub last_read: LastRead,
+    /// Name of that thread (`comm`), filled up with zeros.
+    pub comm: [u8; 16],
 }
 
 /// First sight of a socket.
@@ -378,6 +401,7 @@ const _: () = assert!(size_of::<Head>() == 24);
 const _: () = assert!(size_of::<Segment>() == 48);
 const _: () = assert!(size_of::<SegmentOut>() == 104);
 const _: () = assert!(size_of::<SegmentUnowned>() == 88);
+const _: () = assert!(size_of::<Datagram>() == 144);
 const _: () = assert!(size_of::<Opened>() == 120);
 const _: () = assert!(size_of::<Read>() == 40);
 const _: () = assert!(size_of::<Closed>() == 40);

@@ -150,6 +150,7 @@ const TRAFFIC: &[Need] = &[
         source: Source::Service { package: "mariadb-server", unit: "mariadb.service" },
     },
     debian("PyMySQL for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymysql"], "")], &["python3-pymysql"]),
+    debian("PyMongo for Debian's Python", &[Sign::Says(&["/usr/bin/python3", "-c", "import pymongo"], "")], &["python3-pymongo"]),
     debian(
         "pymemcache and pylibmc for Debian's Python",
         &[Sign::Says(&["/usr/bin/python3", "-c", "import pymemcache, pylibmc"], "")],
@@ -160,6 +161,8 @@ const TRAFFIC: &[Need] = &[
     debian("openssl", &[Sign::Program("openssl")], &["openssl"]),
     debian("tcpdump", &[Sign::Program("tcpdump")], &["tcpdump"]),
     debian("bpftool (what an agent leaves in the kernel)", &[Sign::Program("bpftool")], &["bpftool"]),
+    debian("dnsmasq", &[Sign::Program("dnsmasq")], &["dnsmasq-base"]),
+    debian("dig", &[Sign::Program("dig")], &["bind9-dnsutils"]),
     debian("ip", &[Sign::Program("ip")], &["iproute2"]),
     debian("python3", &[Sign::Program("python3")], &["python3"]),
     debian("python3-venv", &[Sign::Says(&["/usr/bin/python3", "-c", "import ensurepip"], "")], &["python3-venv"]),

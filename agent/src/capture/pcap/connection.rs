@@ -46,7 +46,7 @@ impl Default for Recent {
 
 impl Recent {
     /// Whether the packet was here a moment ago. Now it was.
-    fn is_copy(&mut self, now: Nanos, mark: u64) -> bool {
+    pub(super) fn is_copy(&mut self, now: Nanos, mark: u64) -> bool {
         let Some(slot) = self.0.get_mut(mark as usize % RECENT) else { return false };
         let copy = slot.0 == mark && now.saturating_sub(slot.1) <= COPY_WINDOW;
         *slot = (mark, now);

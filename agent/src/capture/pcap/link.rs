@@ -1,10 +1,11 @@
-//! A captured frame becomes a TCP segment: link layer, VLAN tags, IPv4 or IPv6, TCP header. Pure; the bytes are hostile and may be cut.
+//! A captured frame becomes a TCP segment, or a datagram that could be DNS: link layer, VLAN tags, IPv4 or IPv6, header. Pure; the bytes are
+//! hostile and may be cut.
 //!
 //! Lengths on the wire come from the IP header, so that padding is no payload; where it says zero, because the network card was to
 //! cut the packet, they come from the frame.
 use super::Skip;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use wirespan_abi::tcp_flag;
+use wirespan_abi::{dns, tcp_flag};
 
 /// Most VLAN tags in a row: two are common (802.1ad), more are a loop of a generator.
 const MAX_TAGS: usize = 4;
@@ -16,6 +17,7 @@ const MAX_EXTENSIONS: usize = 8;
 const LONGEST_OFFLOADED: usize = 1024 * 1024;
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// What the first bytes of a frame are, by the numbers of the tcpdump.org registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,24 @@ impl From<Endpoint> for SocketAddr {
     }
 }
 
+/// What is in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packet<'a> {
+    Segment(Segment<'a>),
+    Datagram(Datagram<'a>),
+}
+
+/// A datagram that could be DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Datagram<'a> {
+    pub(super) source: Endpoint,
+    pub(super) target: Endpoint,
+    /// IPv4 identification; zero for IPv6.
+    pub(super) id: u16,
+    /// The first payload bytes.
+    pub(super) bytes: &'a [u8],
+}
+
 /// A TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment<'a> {
@@ -77,8 +97,8 @@ pub(super) struct Segment<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Finds the segment in a frame that had `original` bytes on the wire.
-pub(super) fn parse(link: Link, frame: &[u8], original: u32) -> Result<Segment<'_>, Skip> {
+/// Finds what is in a frame that had `original` bytes on the wire.
+pub(super) fn parse(link: Link, frame: &[u8], original: u32) -> Result<Packet<'_>, Skip> {
     let packet = match link {
         Link::Ethernet => {
             let (head, rest) = frame.split_first_chunk::<14>().ok_or(Skip::CutHeader)?;
@@ -137,9 +157,10 @@ fn total(said: usize, frame: usize) -> Result<usize, Skip> {
 }
 
 /// RFC 791 section 3.1.
-fn ipv4(packet: &[u8], wire: usize) -> Result<Segment<'_>, Skip> {
+fn ipv4(packet: &[u8], wire: usize) -> Result<Packet<'_>, Skip> {
     let head = packet.first_chunk::<20>().ok_or(Skip::CutHeader)?;
-    if head[9] != TCP {
+    let kind = head[9];
+    if !matches!(kind, TCP | UDP) {
         return Err(Skip::NotTcp);
     }
     let header_len = usize::from(head[0] & 15) * 4;
@@ -154,11 +175,12 @@ fn ipv4(packet: &[u8], wire: usize) -> Result<Segment<'_>, Skip> {
     let source = mapped([head[12], head[13], head[14], head[15]]);
     let target = mapped([head[16], head[17], head[18], head[19]]);
     let id = u16::from_be_bytes([head[4], head[5]]);
-    tcp(packet.get(header_len..).ok_or(Skip::CutHeader)?, total - header_len, source, target, id)
+    let inside = packet.get(header_len..).ok_or(Skip::CutHeader)?;
+    if kind == UDP { udp(inside, source, target, id) } else { tcp(inside, total - header_len, source, target, id) }
 }
 
 /// RFC 8200 sections 3 and 4.
-fn ipv6(packet: &[u8], wire: usize) -> Result<Segment<'_>, Skip> {
+fn ipv6(packet: &[u8], wire: usize) -> Result<Packet<'_>, Skip> {
     let (head, mut rest) = packet.split_first_chunk::<40>().ok_or(Skip::CutHeader)?;
     let (addresses, _) = packet.get(8..).unwrap_or_default().as_chunks::<16>();
     let [source, target, ..] = addresses else { return Err(Skip::CutHeader) };
@@ -168,6 +190,7 @@ fn ipv6(packet: &[u8], wire: usize) -> Result<Segment<'_>, Skip> {
         // Hop-by-hop options, routing, fragment, authentication (RFC 4302), destination options.
         let unit = match kind {
             TCP => return tcp(rest, left, u128::from_be_bytes(*source), u128::from_be_bytes(*target), 0),
+            UDP => return udp(rest, u128::from_be_bytes(*source), u128::from_be_bytes(*target), 0),
             0 | 43 | 44 | 60 => 8,
             51 => 4,
             _ => return Err(Skip::NotTcp),
@@ -189,7 +212,7 @@ fn ipv6(packet: &[u8], wire: usize) -> Result<Segment<'_>, Skip> {
 }
 
 /// RFC 9293 section 3.1. `wire` is the length of header and payload on the wire; `packet` may be shorter or, with padding, longer.
-fn tcp(packet: &[u8], wire: usize, source: u128, target: u128, id: u16) -> Result<Segment<'_>, Skip> {
+fn tcp(packet: &[u8], wire: usize, source: u128, target: u128, id: u16) -> Result<Packet<'_>, Skip> {
     let head = packet.first_chunk::<20>().ok_or(Skip::CutHeader)?;
     let header_len = usize::from(head[12] >> 4) * 4;
     if header_len < 20 || wire < header_len {
@@ -203,7 +226,7 @@ fn tcp(packet: &[u8], wire: usize, source: u128, target: u128, id: u16) -> Resul
         // A socket connected to itself would be both ends; the old "land" attack looks the same.
         return Err(Skip::Malformed);
     }
-    Ok(Segment {
+    Ok(Packet::Segment(Segment {
         source,
         target,
         id,
@@ -212,5 +235,19 @@ fn tcp(packet: &[u8], wire: usize, source: u128, target: u128, id: u16) -> Resul
         flags: head[13] & (tcp_flag::FIN | tcp_flag::SYN | tcp_flag::RST | tcp_flag::ACK),
         len: len as u32,
         bytes: captured.get(..len).unwrap_or(captured),
-    })
+    }))
+}
+
+/// RFC 768.
+fn udp(packet: &[u8], source: u128, target: u128, id: u16) -> Result<Packet<'_>, Skip> {
+    let (head, rest) = packet.split_first_chunk::<8>().ok_or(Skip::CutHeader)?;
+    let [s1, s0, t1, t0, l1, l0, ..] = *head;
+    let source = Endpoint { address: source, port: u16::from_be_bytes([s1, s0]) };
+    let target = Endpoint { address: target, port: u16::from_be_bytes([t1, t0]) };
+    let len = usize::from(u16::from_be_bytes([l1, l0])).saturating_sub(head.len());
+    let bytes = rest.get(..len).unwrap_or(rest);
+    match bytes.first_chunk() {
+        Some(header) if dns::is_wanted([source.port, target.port], *header) => Ok(Packet::Datagram(Datagram { source, target, id, bytes })),
+        _ => Err(Skip::NotTcp),
+    }
 }

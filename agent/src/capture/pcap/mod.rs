@@ -17,6 +17,7 @@ mod table;
 mod tests;
 
 use super::event::{Event, Nanos};
+use link::Packet;
 use source::Source;
 use std::fmt;
 use std::fs::File;
@@ -44,7 +45,7 @@ pub enum Vantage {
 /// Why a packet became no segment event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skip {
-    /// It carries no TCP over IP.
+    /// It carries no TCP over IP, nor what could be DNS.
     NotTcp,
     /// It is a fragment of an IP packet, and not the first.
     Fragment,
@@ -103,7 +104,7 @@ impl Skip {
     }
 }
 
-/// What was read, and what became of it: `packets` is the sum of `segments` and everything skipped.
+/// What was read, and what became of it: `packets` is the sum of `segments`, `datagrams` and everything skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PcapSummary {
     /// Packets in the files.
@@ -112,7 +113,9 @@ pub struct PcapSummary {
     pub bytes: u64,
     /// Packets that became segment events.
     pub segments: u64,
-    /// Of these, the ones whose payload the snap length cut.
+    /// Packets that became datagram events.
+    pub datagrams: u64,
+    /// Segments whose payload the snap length cut.
     pub cut_payload: u64,
     skipped: [u64; Skip::ALL.len()],
     /// Connections of which something was reported.
@@ -250,7 +253,8 @@ fn merge(mut sources: Vec<Source>, vantage: Vantage, each: &mut dyn FnMut(Event<
             now = now.max(packet.at);
             summary.bytes += packet.bytes.len() as u64;
             match link::parse(packet.link, packet.bytes, packet.original) {
-                Ok(segment) => table.take(now, &segment, &mut summary, each),
+                Ok(Packet::Segment(segment)) => table.take(now, &segment, &mut summary, each),
+                Ok(Packet::Datagram(datagram)) => table.pass(now, &datagram, &mut summary, each),
                 Err(cause) => summary.skip(cause),
             }
         }

@@ -1,8 +1,9 @@
 //! Every connection of a capture, by its addresses; bounded.
 use super::connection::{Connection, Recent, Scene};
-use super::link::{Endpoint, Segment};
+use super::link::{Datagram, Endpoint, Segment};
 use super::{PcapSummary, Skip, Vantage};
-use crate::capture::event::{Event, Nanos};
+use crate::capture::event::{self, Direction, Event, Nanos, SocketId};
+use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use wirespan_abi::tcp_flag::RST;
@@ -128,6 +129,38 @@ impl Table {
         match outcome {
             Ok(()) => summary.segments += 1,
             Err(cause) => summary.skip(cause),
+        }
+    }
+
+    /// Takes a datagram, which leaves one socket and arrives at another: those of who asked have even numbers.
+    pub(super) fn pass(&mut self, now: Nanos, datagram: &Datagram<'_>, summary: &mut PcapSummary, each: &mut dyn FnMut(Event<'_>)) {
+        let Datagram { source, target, id, bytes } = *datagram;
+        if self.recent.is_copy(now, FxBuildHasher.hash_one((source, target, id, bytes))) {
+            return summary.skip(Skip::Copy);
+        }
+        summary.datagrams += 1;
+        // An answer has the highest bit of its flags set.
+        let asks = bytes.get(2).is_some_and(|flags| flags & 0x80 == 0);
+        for direction in [Direction::Out, Direction::In] {
+            let leaves = direction == Direction::Out;
+            let (local, remote) = if leaves { (source, target) } else { (target, source) };
+            let client = asks == leaves;
+            let told = if client { Vantage::Client } else { Vantage::Server };
+            if self.vantage == Vantage::Both || self.vantage == told {
+                let socket = SocketId((FxBuildHasher.hash_one(local) >> 2) << 1 | u64::from(!client));
+                let (local, remote) = (local.into(), remote.into());
+                each(Event::Datagram(event::Datagram {
+                    at: now,
+                    socket,
+                    direction,
+                    local,
+                    remote,
+                    bytes,
+                    cgroup: 0,
+                    sender: None,
+                    comm: [0; 16],
+                }));
+            }
         }
     }
 

@@ -17,6 +17,7 @@ impl Raw for abi::Opened {}
 impl Raw for abi::Read {}
 impl Raw for abi::Closed {}
 impl Raw for abi::Process {}
+impl Raw for abi::Datagram {}
 
 fn bytes<T: Raw>(record: T, payload: &[u8]) -> Vec<u8> {
     // SAFETY: the record types have no implicit padding, which their size assertions hold.
@@ -229,5 +230,32 @@ proptest! {
         }
         let held: usize = decoder.unowned.iter().map(|held| held.bytes.len()).sum();
         prop_assert_eq!(held, decoder.unowned_bytes);
+    }
+}
+
+#[test]
+fn a_datagram_comes_with_its_sender_and_without_what_lay_behind_it() {
+    let last_read = abi::LastRead { cookie: 5, at: 900, upto: 42, reserved: 0 };
+    let sender = abi::Thread { pid: 10, tid: 11 };
+    let raw = |kind, flags| {
+        let segment = raw_segment(kind, flags, 9, 4);
+        let fixed = abi::Datagram { segment, addresses: raw_addresses(), cgroup: 9, sender, last_read, comm: COMM };
+        bytes(fixed, b"abcd")
+    };
+    let expected = |direction, sender| {
+        let (local, remote) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:4000".parse().unwrap());
+        Event::Datagram(Datagram { at: AT, socket: SOCKET, direction, local, remote, bytes: b"abcd", cgroup: 9, sender, comm: COMM })
+    };
+    let sender = Sender { thread: THREAD, last_read: Some(LastRead { socket: SocketId(5), at: 900, upto: 42 }) };
+    for (kind, flags, expected) in
+        [(kind::DATAGRAM_OUT, flag::IN_CALL, expected(Direction::Out, Some(sender))), (kind::DATAGRAM_IN, 0, expected(Direction::In, None))]
+    {
+        let record = raw(kind, flags);
+        let mut events = 0;
+        Decoder::new().decode(&record, &mut |event| {
+            assert_eq!(event, expected);
+            events += 1;
+        });
+        assert_eq!((events, trimmed(&record).len()), (1, size_of::<abi::Datagram>() + 4));
     }
 }

@@ -76,7 +76,7 @@ impl Decoder for Session {
             return match bytes.get(..common) == detect::HEADER.get(..common) {
                 false => Step::Invalid,
                 true if common < detect::HEADER.len() => Step::More,
-                true => Step::Take(silent(common as u64)),
+                true => Step::Take(Take { used: common as u64, ..Take::default() }),
             };
         }
         match frame::frame(bytes).and_then(|frame| self.frame(from, &frame)) {

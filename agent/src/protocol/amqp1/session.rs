@@ -57,6 +57,8 @@ pub(super) struct Session {
     /// What the broker calls itself.
     system: &'static str,
     connecting: bool,
+    /// There is a login: the set-up begins with that, or was missed.
+    login: bool,
     /// By side, channel and handle.
     links: FxHashMap<(bool, u16, u64), Link>,
     /// What waits for an answer by the other side.
@@ -66,7 +68,14 @@ pub(super) struct Session {
 
 impl Default for Session {
     fn default() -> Self {
-        Self { system: "amqp", connecting: false, links: FxHashMap::default(), waiting: <[Awaited; 2]>::default(), numbered: 0 }
+        Self {
+            system: "amqp",
+            connecting: false,
+            login: false,
+            links: FxHashMap::default(),
+            waiting: <[Awaited; 2]>::default(),
+            numbered: 0,
+        }
     }
 }
 
@@ -108,6 +117,7 @@ impl Session {
         if begin < FRAME_HEADER || (len as usize) < begin || len > MAX_FRAME || kind > 1 {
             return Err(Stop::Invalid);
         }
+        self.login |= kind == 1;
         let silent = Take { used: u64::from(len), start: true, end: true, ..Take::default() };
         if len as usize == begin {
             return Ok(silent);
@@ -120,7 +130,8 @@ impl Session {
             (0x14, _) => self.transfer(from, channel, &performative, body.0, whole)?,
             (0x15, _) => self.disposition(from, channel, &performative),
             (0x12, _) => self.attach(from, channel, &performative),
-            (0x10 | 0x41, Side::Client) if !self.connecting => {
+            (0x10, Side::Client) if self.login => None,
+            (0x10 | 0x41, Side::Client) => {
                 self.connecting = true;
                 let request = request(self.system, Operation::call("connect"), Destination::default());
                 Some(Head::Request(Request { correlation: Some(CONNECT), ..request }))
@@ -166,15 +177,15 @@ impl Session {
         let handle = transfer.at(0).and_then(|handle| handle.number()).ok_or(Stop::Invalid)?;
         let truth = |place: usize| transfer.at(place).and_then(|value| value.truth()).unwrap_or_default();
         let (settled, more) = (truth(4), truth(5));
-        let link = self.links.get_mut(&(from == Side::Server, channel, handle));
-        if link.as_ref().is_some_and(|link| link.continues) {
-            link.into_iter().for_each(|link| link.continues = more);
+        let mut link = self.links.get_mut(&(from == Side::Server, channel, handle));
+        let known = link.is_some();
+        if let Some(link) = link.as_mut().filter(|link| link.continues) {
+            link.continues = more;
             return Ok(None);
         }
         let Some(delivery) = transfer.at(1).and_then(|delivery| delivery.number()) else { return Ok(None) };
         let Sections { id, correlation: joins, carried, size } = message::sections(payload, whole)?;
         let system = self.system;
-        let known = link.is_some();
         let destination = link.map_or_else(Destination::default, |link| {
             link.continues = more;
             destination(&link.address, link.dynamic)

@@ -55,6 +55,8 @@ pub(super) struct Dealings<'a> {
     unseen: u64,
     /// Behind the messages that were read there is no room for others.
     finished: bool,
+    /// How many topics it says that it has, and how many partitions the largest of them.
+    declared: (u64, u64),
     /// The messages.
     pub(super) records: Records<'a>,
 }
@@ -65,9 +67,27 @@ impl<'a> Dealings<'a> {
         Self { unseen, ..Self::default() }
     }
 
-    /// It was read as far as it is there. With `whole`, to its end: only then, or if nothing else can follow, are these all messages.
+    /// It says that it has so many topics.
+    pub(super) fn declare_topics(&mut self, count: u64) -> u64 {
+        self.declared.0 = count;
+        count
+    }
+
+    /// It says that the topic at hand has so many partitions.
+    pub(super) fn declare_partitions(&mut self, count: u64) -> u64 {
+        self.declared.1 = self.declared.1.max(count);
+        count
+    }
+
+    /// It was read as far as it is there. Without `whole`, other topics, partitions and messages may be behind, unless it says that there
+    /// is no other one, or there is no room for it.
     pub(super) fn end(&mut self, whole: bool) {
-        self.records.complete &= whole || self.finished;
+        if !whole && !self.finished {
+            let (topics, partitions) = self.declared;
+            self.records.complete = false;
+            self.several_topics |= topics > 1;
+            self.several_partitions |= topics > 1 || partitions > 1;
+        }
     }
 
     /// It is about this partition, too.
@@ -88,7 +108,8 @@ impl<'a> Dealings<'a> {
         let before = self.records.any;
         self.records.any = false;
         self.records.read(place, here, length);
-        if self.records.any {
+        // Of what is not there nobody knows whether it is any.
+        if self.records.any || length > here.len() as u64 {
             self.add(topic, partition);
         }
         self.records.any |= before;

@@ -72,10 +72,10 @@ fn body<'a>(version: i16, mut reader: Reader<'a>, fetched: &mut Fetched<'a>) -> 
         fetched.error = error::name(reader.i16()?);
         reader.i32()?;
     }
-    for _ in 0..reader.count()? {
+    for _ in 0..fetched.dealings.declare_topics(reader.count()?) {
         let topic = Topic::read(&mut reader, version >= 13)?;
         let identity = topic.identity();
-        for _ in 0..reader.count()? {
+        for _ in 0..fetched.dealings.declare_partitions(reader.count()?) {
             let partition = reader.i32()?;
             if let Some(error) = error::name(reader.i16()?) {
                 fetched.error.get_or_insert(error);

@@ -42,10 +42,10 @@ fn body<'a>(version: i16, mut reader: Reader<'a>, produce: &mut Produce<'a>) -> 
     }
     produce.answered = reader.i16()? != 0;
     reader.i32()?;
-    for _ in 0..reader.count()? {
+    for _ in 0..produce.dealings.declare_topics(reader.count()?) {
         let topic = Topic::read(&mut reader, version >= 13)?;
         let identity = topic.identity();
-        for _ in 0..reader.count()? {
+        for _ in 0..produce.dealings.declare_partitions(reader.count()?) {
             let partition = reader.i32()?;
             let before = produce.dealings.records.count;
             let whole = produce.dealings.messages(&mut reader, topic, partition, None);

@@ -80,7 +80,9 @@ impl Session {
         }
         if bytes.first() == Some(&binary::REQUEST) {
             let packet = binary::header(bytes, binary::REQUEST)?;
-            let line = Line { command: packet.command, keys: u32::from(packet.keyed), value: 0, quiet: packet.quiet, mark: None };
+            // Clients do not wait for the answer to their last word.
+            let quiet = packet.quiet || packet.command.form == Form::Quit;
+            let line = Line { command: packet.command, keys: u32::from(packet.keyed), value: 0, quiet, mark: None };
             return Ok(self.command(&line, packet.len, binary::HEADER as u64));
         }
         match text::line(bytes) {
@@ -119,24 +121,25 @@ impl Session {
             return Take { used, start, ..Take::default() };
         }
         let take = Take { used, start: self.batch.is_none(), head_len: shown, end: true, ..Take::default() };
-        let request = match self.batch.take() {
-            Some(mut batch) => {
-                if !matches!(command.form, Form::Noop | Form::Quit) {
-                    batch.add(command);
-                }
-                if !line.quiet {
-                    let keys = if batch.mixed || !batch.command.is_read() { 0 } else { batch.count };
-                    self.waiting.push(Waiting { command, keys, batch: true, mark: line.mark });
-                }
-                batch.request()
+        let request = if let Some(mut batch) = self.batch.take() {
+            if !matches!(command.form, Form::Noop | Form::Quit) {
+                batch.add(command);
             }
-            None => {
-                if !line.quiet {
-                    let keys = if command.is_read() { line.keys } else { 0 };
-                    self.waiting.push(Waiting { command, keys, batch: false, mark: line.mark });
-                }
-                request(command, line.keys)
+            if !line.quiet {
+                let keys = if batch.mixed || !batch.command.is_read() { 0 } else { batch.count };
+                self.waiting.push(Waiting { command, keys, batch: true, mark: line.mark });
             }
+            batch.request()
+        } else {
+            if !line.quiet {
+                let keys = if command.is_read() { line.keys } else { 0 };
+                self.waiting.push(Waiting { command, keys, batch: false, mark: line.mark });
+            }
+            // It asks only whether the server is there.
+            if command.form == Form::Noop {
+                return take;
+            }
+            request(command, line.keys)
         };
         Take { head: Some(Box::new(Head::Request(Request { answered: !line.quiet, ..request }))), ..take }
     }
@@ -162,8 +165,8 @@ impl Session {
                 Take { used, start, ..Take::default() }
             }
             Part::Last(last) => {
-                let response = self.response(&last);
-                Take { used, start, head: Some(Box::new(Head::Response(response))), end: true, ..Take::default() }
+                let head = self.response(&last).map(|response| Box::new(Head::Response(response)));
+                Take { used, start, head, end: true, ..Take::default() }
             }
             // In the middle of an answer it is taken for a part of it: a message cannot begin there.
             Part::Stray => Take { used, start, end: start, ..Take::default() },
@@ -173,6 +176,9 @@ impl Session {
     /// What a packet is to the commands that wait.
     fn packet(&mut self, packet: &binary::Packet) -> Part {
         let error = binary::error(packet.status);
+        if packet.command.form == Form::Quit {
+            return Part::Stray;
+        }
         if packet.quiet {
             if !self.batch_is_next() {
                 return Part::Stray;
@@ -232,25 +238,27 @@ impl Session {
         }
     }
 
-    /// The oldest command is answered.
-    fn response(&mut self, last: &Last) -> Response {
+    /// The oldest command is answered. A no-op alone asked for nothing.
+    fn response(&mut self, last: &Last) -> Option<Response> {
         let Answer { hits, error } = self.answer.take().unwrap_or_default();
         let mut response = Response::default();
         let waiting = self.waiting.pop();
+        if waiting.is_some_and(|waiting| waiting.command.form == Form::Noop && !waiting.batch) {
+            return None;
+        }
         if let Some(error) = last.error.or(error) {
             response.attributes.push(Attribute::both(semconv::DB_RESPONSE_STATUS_CODE, error));
             response.client_error = Some(Cow::Borrowed(error));
             response.server_error = Some(Cow::Borrowed(error));
-            return response;
+            return Some(response);
         }
-        let Some(waiting) = waiting else { return response };
+        let Some(waiting) = waiting else { return Some(response) };
         let hits = hits + u32::from(last.hit);
-        response.idle = waiting.command.form == Form::Noop && !waiting.batch;
         // Of several keys some may be there: then it was neither.
         if waiting.keys > 0 && (hits == 0 || hits >= waiting.keys) {
             response.attributes.push(Attribute::both(semconv::WIRESPAN_CACHE_HIT, hits > 0));
         }
-        response
+        Some(response)
     }
 }
 
@@ -273,10 +281,11 @@ impl Batch {
         }
         let name = if self.mixed { Cow::Borrowed("BATCH") } else { Cow::Owned(format!("BATCH {}", self.command.name)) };
         // Allocates once: three attributes.
-        let mut attributes = Vec::with_capacity(3);
-        attributes.push(Attribute::both(semconv::DB_SYSTEM_NAME, "memcached"));
-        attributes.push(Attribute::both(semconv::DB_OPERATION_NAME, Value::Text(name.clone())));
-        attributes.push(Attribute::both(semconv::DB_OPERATION_BATCH_SIZE, i64::from(self.count)));
+        let attributes = vec![
+            Attribute::both(semconv::DB_SYSTEM_NAME, "memcached"),
+            Attribute::both(semconv::DB_OPERATION_NAME, Value::Text(name.clone())),
+            Attribute::both(semconv::DB_OPERATION_BATCH_SIZE, i64::from(self.count)),
+        ];
         Request { attributes, ..Request::new(Kind::Database, name) }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn elements(bytes: &[u8]) -> Elements<'_> {
 
 /// The length that a document or string says it has.
 pub(super) fn length(bytes: &[u8]) -> Option<u32> {
-    bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)).filter(|len| *len <= i32::MAX as u32)
+    bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)).filter(|len| i32::try_from(*len).is_ok())
 }
 
 fn split(bytes: &[u8], len: usize) -> (&[u8], &[u8]) {

@@ -18,7 +18,7 @@ pub(super) struct Command {
     pub(super) name: &'static str,
     /// Where its collection stands.
     pub(super) target: Target,
-    /// Whether it only asks if, or what, the server is.
+    /// Whether it only asks if, or what, the server is: no span.
     pub(super) idle: bool,
 }
 

@@ -48,9 +48,8 @@ fn message(header: &Header, inside: &[u8]) -> Guess {
         None => Guess::Maybe,
         Some((0 | 1, section)) => match bson::length(section) {
             Some(len) if (5..header.len).contains(&len) => Guess::Yes,
-            Some(_) => Guess::No,
             None if section.len() < 4 => Guess::Maybe,
-            None => Guess::No,
+            Some(_) | None => Guess::No,
         },
         Some(_) => Guess::No,
     }

@@ -1,11 +1,11 @@
 //! `MongoDB`: `OP_MSG`, and the older messages that drivers still begin with, become one request per command and one response per reply.
 //!
-//! Follows "MongoDB Wire Protocol" and "OP_MSG" of the driver specifications, and the BSON specification 1.1. Of a document, the names of
+//! Follows "`MongoDB` Wire Protocol" and "`OP_MSG`" of the driver specifications, and the BSON specification 1.1. Of a document, the names of
 //! fields that the protocol itself has are looked for; of values only the command, the collection, the database, error codes and their
 //! names leave this module. Filters, documents and everything of an authentication are stepped over by their lengths.
 //!
-//! A reply names its request, so pairing needs no order, and a loss ends with the next message. `hello`, `isMaster`, `ping` and a
-//! `getMore` that waited for nothing are idle; the stream of replies to an exhaust `hello` is no message of a pair. Not followed:
+//! A reply names its request, so pairing needs no order, and a loss ends with the next message. `hello`, `isMaster` and
+//! `ping` are no messages of a pair, nor is the stream of replies that a monitor gets; a `getMore` that waited for nothing is idle. Not followed:
 //! compressed messages, of which it is said that they are (`wirespan.incomplete` is `compression`), and replies of an exhaust cursor
 //! behind the first.
 mod bson;

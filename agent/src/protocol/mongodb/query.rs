@@ -5,7 +5,6 @@ use super::header::{self, Header, Kind};
 
 const CHECKSUM: u32 = 1;
 const MORE_TO_COME: u32 = 1 << 1;
-const EXHAUST_ALLOWED: u32 = 1 << 16;
 /// Flags of the lower half that somebody does not know make a message invalid.
 const UNKNOWN: u32 = 0xffff & !(CHECKSUM | MORE_TO_COME);
 /// Longest name of a database or collection.
@@ -22,8 +21,6 @@ pub(super) struct Query<'a> {
     pub(super) collection: Option<&'a str>,
     /// Whether nobody answers it.
     pub(super) unanswered: bool,
-    /// Whether it may be answered again and again, or late: a monitor's.
-    pub(super) watches: bool,
     /// Whether it is compressed.
     pub(super) compressed: bool,
 }
@@ -70,7 +67,6 @@ pub(super) fn read<'a>(header: &Header, message: &'a [u8]) -> Query<'a> {
     match header.kind {
         Kind::Message => {
             if let Some((flags, document)) = body(message, header.len) {
-                query.watches = flags.0 & EXHAUST_ALLOWED != 0;
                 query.unanswered = flags.more_to_come();
                 query.command(document);
             }
@@ -136,7 +132,6 @@ impl<'a> Query<'a> {
                     break;
                 }
                 (b"collection", Value::Text(text)) if target == Target::Field => self.collection = name(text),
-                (b"maxAwaitTimeMS", Value::Number(_)) => self.watches = true,
                 _ => {}
             }
         }

@@ -20,8 +20,6 @@ const MAX_WAITING: usize = 256;
 enum Expect {
     /// An answer.
     Answer,
-    /// Nothing, if it succeeds.
-    Idle,
     /// Nothing, if it brings nothing.
     Batch,
     /// No answer, as its request was none.
@@ -40,11 +38,8 @@ impl Session {
     fn client(&mut self, header: &Header, message: &[u8]) -> Option<Head> {
         let query = query::read(header, message);
         let idle = query.command.is_some_and(|command| command.idle);
-        // A monitor's: answered when something has changed, or when the connection is given up.
-        let silent = idle && query.watches;
         let expect = match query.command {
-            _ if silent => Expect::Silence,
-            _ if idle => Expect::Idle,
+            _ if idle => Expect::Silence,
             Some(Command { name: "getMore", .. }) => Expect::Batch,
             _ => Expect::Answer,
         };
@@ -54,7 +49,7 @@ impl Session {
             }
             self.waiting.push_back((header.id, expect));
         }
-        (!silent).then(|| Head::Request(request(&query, header.id)))
+        (!idle).then(|| Head::Request(request(&query, header.id)))
     }
 
     fn server(&mut self, header: &Header, message: &[u8]) -> Option<Head> {
@@ -71,7 +66,7 @@ impl Session {
         let mut response = Response { correlation: Some(correlation(header.answers)), ..Response::default() };
         match reply.failure {
             Some(failure) => fail(&mut response, failure),
-            None => response.idle = expect == Expect::Idle || (expect == Expect::Batch && reply.empty),
+            None => response.idle = expect == Expect::Batch && reply.empty,
         }
         Some(Head::Response(response))
     }

@@ -9,6 +9,8 @@ use crate::protocol::Guess;
 
 /// Longest statement that a server can be configured to take.
 const MAX_PACKET: u32 = 1 << 24;
+/// Longest beginning of a connection, with everything that a client tells about itself.
+const MAX_LOGIN: u32 = 0xffff;
 /// Words that statements begin with, in lower case.
 const WORDS: [&[u8]; 36] = [
     b"select",
@@ -61,9 +63,13 @@ pub(super) fn client(bytes: &[u8]) -> Guess {
 }
 
 fn beginning(packet: &Packet<'_>) -> Guess {
+    // TLS begins with these numbers too, and with a much greater length.
+    if !(32..=MAX_LOGIN).contains(&packet.len) {
+        return Guess::No;
+    }
     // Capabilities, longest packet, character set, and 19 bytes of zeros.
     let (Some(capabilities), Some(reserved)) = (packet.payload.first_chunk::<4>(), packet.payload.get(9..28)) else {
-        return if packet.len >= 32 { Guess::Maybe } else { Guess::No };
+        return Guess::Maybe;
     };
     let plausible = u32::from_le_bytes(*capabilities) & PROTOCOL_41 != 0 && reserved.iter().all(|byte| *byte == 0);
     if plausible { Guess::Likely } else { Guess::No }
@@ -99,11 +105,10 @@ fn command(packet: &Packet<'_>) -> Guess {
 /// Whether the text of a statement begins as one, behind attributes of the query.
 fn statement(bytes: &[u8], whole: bool) -> Guess {
     let text = match bytes {
-        [0, 1, text @ ..] => text,
         [0] if !whole => return Guess::Maybe,
         // With attributes: where the text begins is not looked for.
         [1..=8, 1, ..] => return Guess::Likely,
-        text => text,
+        text => text.strip_prefix(&[0, 1]).unwrap_or(text),
     };
     let text = text.trim_ascii_start();
     if text.starts_with(b"/*") || text.starts_with(b"--") {

@@ -3,7 +3,7 @@
 //! Holds what a connection remembers: the database, what was prepared, and which commands wait for their answers.
 use super::command::{self, Answer, Command, MAX_NAME};
 use super::login::{self, Greeting, Login, Traits};
-use super::packet::Packet;
+use super::packet::{HEADER, Packet};
 use super::response::{Arriving, Failure, Part};
 use super::{Stop, attributes, detect};
 use crate::protocol::attribute::{Attribute, Value};
@@ -146,9 +146,13 @@ impl Session {
                 self.leave = Some("mysql-replication");
                 Ok(take)
             }
+            Answer::One if code == command::PING => {
+                self.wait(Waiting { code, answer: Answer::One, seq: 1, statement: None, database: None });
+                Ok(take)
+            }
             _ => {
                 let request = self.request(code, &command, &packet);
-                let head_len = bytes.len().min(used as usize) as u64;
+                let head_len = used.min((HEADER + MAX_SHOWN) as u64);
                 Ok(Take { head: Some(Box::new(Head::Request(request))), head_len, ..take })
             }
         }
@@ -227,6 +231,9 @@ impl Session {
         attributes.extend(self.database.clone().map(|database| Attribute::both(semconv::DB_NAMESPACE, database)));
         let Some(statement) = statement else {
             attributes.push(Attribute::both(semconv::DB_OPERATION_NAME, command.name));
+            if matches!(code, command::EXECUTE | command::BULK_EXECUTE) {
+                attributes.push(Attribute::both(semconv::WIRESPAN_INCOMPLETE, "statement"));
+            }
             return (Cow::Borrowed(command.name), attributes);
         };
         let before = match code {
@@ -260,7 +267,7 @@ impl Session {
             }
             match self.packet(&packet) {
                 Ok(Some(Part::Last)) => {
-                    let head = Some(Box::new(Head::Response(self.response())));
+                    let head = self.response().map(|response| Box::new(Head::Response(response)));
                     return Ok(Take { used: used + packet.size(), start, head, end: true, ..Take::default() });
                 }
                 Ok(Some(Part::Inner | Part::File)) => {
@@ -310,11 +317,10 @@ impl Session {
         Ok(())
     }
 
-    /// The answer has ended: what it says, and what it changes.
-    fn response(&mut self) -> Response {
-        let (waiting, arriving) = (self.waiting.pop_front(), self.arriving.take());
+    /// The answer has ended: what it says, and what it changes. That to a ping says nothing.
+    fn response(&mut self) -> Option<Response> {
+        let (waiting, arriving) = (self.waiting.pop_front(), *self.arriving.take()?);
         let mut response = Response::default();
-        let Some(arriving) = arriving else { return response };
         if let Some(backslash) = arriving.backslash {
             self.dialect = Dialect::MYSQL.with_backslash(backslash);
         }
@@ -325,7 +331,6 @@ impl Session {
         if let Some(failure) = arriving.failure {
             fail(&mut response, failure);
         } else if let Some(waiting) = waiting {
-            response.idle = code == command::PING;
             if matches!(code, command::CHANGE_USER | command::RESET_CONNECTION) {
                 self.prepared.clear();
                 if waiting.answer == Answer::Login {
@@ -340,7 +345,7 @@ impl Session {
         }
         // The server knows better.
         self.database = arriving.schema.or(self.database.take());
-        response
+        (code != command::PING).then_some(response)
     }
 }
 

@@ -207,7 +207,7 @@ fn streams_number_messages_and_consumers_acknowledge_them() {
 
 #[test]
 fn who_never_replies_or_acknowledges_is_not_waited_for() {
-    let bus: String = (0..20).map(|number| format!("MSG add 1 _INBOX.a.{number} 0\r\n\r\n")).collect();
+    let bus: String = (0..20).map(|number| format!("MSG add 1 _INBOX.a.{number} 0\r\n\r\n")).collect::<Vec<_>>().concat();
     let told = told(&talk(&[(S, &bus), (C, "PUB _INBOX.a.3 0\r\n\r\n"), (S, "MSG add 1 _INBOX.a.20 0\r\n\r\n")]));
     let unanswered = told.iter().filter(|line| *line == "< process add !").count();
     assert_eq!((unanswered, told[20].as_str(), told[21].as_str()), (4, "> answer #d", "< process add #q"), "{told:#?}");

@@ -51,6 +51,7 @@ impl Dialect {
     /// As servers are unless told otherwise.
     pub(crate) const MYSQL: Self = Self { system: System::MySql, backslash: true };
     /// CQL has no escapes.
+    #[allow(dead_code, reason = "for the decoder that speaks it")]
     pub(crate) const CQL: Self = Self { system: System::Cql, backslash: false };
 
     /// The same where a server said whether backslashes are escapes: `standard_conforming_strings` of `PostgreSQL`, and
@@ -81,6 +82,7 @@ impl Statement {
     }
 
     /// The table, if there is one operation on one table.
+    #[allow(dead_code, reason = "for languages in which a statement has one target")]
     pub(crate) fn collection(&self) -> Option<&str> {
         self.target(What::Collection)
     }

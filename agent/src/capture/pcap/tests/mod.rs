@@ -193,6 +193,7 @@ fn line(event: &Event<'_>) -> String {
             let established = if it.established { "" } else { " unestablished" };
             format!("{} #{} closed {:?}{established}", micros(it.at), it.socket.0, it.end)
         }
+        Event::Datagram(it) => format!("{} {:?} {} -> {} {:?}", micros(it.at), it.direction, it.local, it.remote, it.bytes),
         Event::Read(_) | Event::Process(_) | Event::Note(_) => unreachable!("no capture shows processes"),
     }
 }

@@ -15,6 +15,7 @@ fn story(file: &str, vantage: Vantage) -> (Vec<String>, PcapSummary) {
             }
             Event::Segment(it) => format!("#{} {:?} flags {}", it.socket.0, it.direction, it.flags),
             Event::Closed(it) => format!("#{} {:?}", it.socket.0, it.end),
+            Event::Datagram(it) => format!("{:?} {} to {}", it.direction, it.bytes.len(), it.remote.port()),
             Event::Read(_) | Event::Process(_) | Event::Note(_) => unreachable!("no capture shows processes"),
         };
         lines.push(line);

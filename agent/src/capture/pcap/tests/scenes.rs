@@ -11,7 +11,7 @@ fn lines(talk: &Talk) -> Vec<String> {
 fn skips(talk: &Talk) -> Vec<(&'static str, u64)> {
     let summary = talk.told(Vantage::Both).1;
     let skipped = Skip::ALL.map(|cause| (cause.name(), summary.skipped(cause)));
-    assert_eq!(summary.packets, summary.segments + skipped.iter().map(|(_, count)| count).sum::<u64>());
+    assert_eq!(summary.packets, summary.segments + summary.datagrams + skipped.iter().map(|(_, count)| count).sum::<u64>());
     skipped.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
