@@ -110,11 +110,11 @@ pub const WIRESPAN_THRIFT_EXCEPTION_FIELD: &str = "wirespan.thrift.exception_fie
 pub const WIRESPAN_RMI_OBJECT: &str = "wirespan.rmi.object";
 pub const WIRESPAN_RMI_OPERATION: &str = "wirespan.rmi.operation";
 pub const WIRESPAN_RMI_METHOD_HASH: &str = "wirespan.rmi.method_hash";
-/// The script that a web server had run, what it wrote to the log, and how it ended, if not with zero (FastCGI).
+/// The script that a web server had run, what it wrote to the log, and how it ended, if not with zero (`FastCGI`).
 pub const WIRESPAN_FASTCGI_SCRIPT: &str = "wirespan.fastcgi.script_name";
 pub const WIRESPAN_FASTCGI_STDERR: &str = "wirespan.fastcgi.stderr";
 pub const WIRESPAN_FASTCGI_EXIT_STATUS: &str = "wirespan.fastcgi.exit_status";
-/// Whether some operations of a bulk failed (OpenSearch, Elasticsearch).
+/// Whether some operations of a bulk failed (`OpenSearch`, Elasticsearch).
 pub const WIRESPAN_BULK_ERRORS: &str = "wirespan.bulk.errors";
 /// What the connection, or the stream, is from the response on.
 pub const WIRESPAN_UPGRADE: &str = "wirespan.upgrade";

@@ -1,4 +1,4 @@
-//! FastCGI (specification 1.0): records become requests and responses of HTTP as a web server hands them to an application.
+//! `FastCGI` (specification 1.0): records become requests and responses of HTTP as a web server hands them to an application.
 //!
 //! The names of a request come from its parameters, the context of its trace from the `HTTP_` ones among them, the status from the
 //! `Status` that the application writes before its content, and the end with it the exit status. Requests on one connection may be
@@ -45,9 +45,8 @@ impl Protocol for FastCgi {
                     true => Guess::Yes,
                 }
             }
-            (Side::Client, kind::GET_VALUES) if record.id == 0 => Guess::Likely,
             (Side::Server, kind::STDOUT | kind::STDERR | kind::END_REQUEST) if record.id != 0 => Guess::Likely,
-            (Side::Server, kind::GET_VALUES..=kind::UNKNOWN_TYPE) if record.id == 0 => Guess::Likely,
+            (Side::Client, kind::GET_VALUES) | (Side::Server, kind::GET_VALUES..=kind::UNKNOWN_TYPE) if record.id == 0 => Guess::Likely,
             _ => Guess::No,
         }
     }

@@ -1,4 +1,4 @@
-//! Records and name-value pairs (FastCGI specification 1.0, sections 3.3 and 3.4).
+//! Records and name-value pairs (`FastCGI` specification 1.0, sections 3.3 and 3.4).
 
 /// Bytes of a record's header.
 pub(super) const HEADER: usize = 8;
@@ -45,12 +45,12 @@ impl Record {
     }
 
     /// Bytes of the whole record.
-    pub(super) fn whole(&self) -> usize {
+    pub(super) fn whole(self) -> usize {
         HEADER + usize::from(self.length) + usize::from(self.padding)
     }
 
     /// The content, if all of it is in the bytes that the record begins.
-    pub(super) fn content<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    pub(super) fn content(self, bytes: &[u8]) -> Option<&[u8]> {
         bytes.get(HEADER..HEADER + usize::from(self.length))
     }
 }

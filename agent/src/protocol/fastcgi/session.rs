@@ -111,7 +111,7 @@ impl Session {
         let whole = Take { used: record.whole() as u64, ..Take::default() };
         match record.kind {
             kind::BEGIN_REQUEST if record.id != 0 => {
-                let Some(params) = gather(&record, bytes)? else { return Ok(None) };
+                let Some(params) = gather(record, bytes)? else { return Ok(None) };
                 self.open.retain(|open| open.id != record.id);
                 if self.open.len() >= MOST_OPEN {
                     self.open.remove(0);
@@ -251,7 +251,7 @@ enum Gathered {
 }
 
 /// Gathers the parameters that follow the beginning of a request without anything between; `None` asks for more bytes.
-fn gather(begin: &Record, bytes: &[u8]) -> Result<Option<Gathered>, ()> {
+fn gather(begin: Record, bytes: &[u8]) -> Result<Option<Gathered>, ()> {
     let mut used = begin.whole();
     let mut params = Vec::new();
     while used <= LONGEST_PARAMS {

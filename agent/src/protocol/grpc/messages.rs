@@ -58,7 +58,9 @@ impl Messages {
         if self.letters.is_none() {
             return self.follow(shown, left);
         }
-        shown.iter().for_each(|letter| self.letter(*letter));
+        for letter in shown {
+            self.letter(*letter);
+        }
         if self.lost { left } else { shown.len() as u64 }
     }
 

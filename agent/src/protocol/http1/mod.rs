@@ -380,7 +380,7 @@ impl Connection {
         if end {
             more = more.or_else(|| self.told(Side::Server, false));
         }
-        Take { used, end, more, ..Take::default() }
+        Take { used, more, end, ..Take::default() }
     }
 
     /// What was looked at in a response says, which is over now or has said enough.

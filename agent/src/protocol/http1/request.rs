@@ -187,7 +187,9 @@ pub(super) fn read(
         let mut request = describe(line.method, Some(&line.target), &fields, line.version, server);
         if let Some(asked) = path.and_then(|path| Search::read(line.method, path, search.is_some())) {
             Search::conceal(&mut request);
-            search.into_iter().for_each(|system| asked.describe(system, &mut request));
+            if let Some(system) = search {
+                asked.describe(system, &mut request);
+            }
             about = Some(About::Search(Box::new(asked)));
         }
         request

@@ -168,6 +168,7 @@ pub(super) fn acknowledged(bytes: &[u8]) -> Guess {
 
 /// The block of data at the beginning of a message's object stream, and the bytes up to its end. `None` if there is none, `Some(None)` if
 /// bytes are missing.
+#[expect(clippy::option_option, reason = "the outer one is for `?`")]
 fn block<'a>(bytes: &'a [u8], start: &[u8], least: u8) -> Option<Option<(&'a [u8], u64)>> {
     let (here, rest) = bytes.split_at(bytes.len().min(start.len()));
     if !start.starts_with(here) {

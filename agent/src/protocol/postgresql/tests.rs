@@ -93,7 +93,7 @@ fn told(joined: bool, pieces: &[(Side, Vec<u8>)]) -> Vec<String> {
     });
     let later = more.iter().map(|(_, more)| match more {
         More::Trailer(response) => answer(response).replace('<', "+"),
-        More::Abort(_) => unreachable!("nobody gives anything up"),
+        More::Content(_) | More::Abort(_) => unreachable!("nobody gives anything up, nor sends events"),
     });
     messages.chain(later).chain(transcript.left.map(|name| format!("left {name}"))).collect()
 }

@@ -1,7 +1,7 @@
-//! OpenSearch and Elasticsearch over HTTP: what a request asks for by its path, and what proves that a search server answers.
+//! `OpenSearch` and Elasticsearch over HTTP: what a request asks for by its path, and what proves that a search server answers.
 //!
 //! A path alone proves nothing: anybody may have a `/products/_search`. An exchange is one with a search server if, beside a path with
-//! a word of its own, the response has the header that every such server sends (Elasticsearch since 7.14 `X-Elastic-Product`, OpenSearch since 3.0
+//! a word of its own, the response has the header that every such server sends (Elasticsearch since 7.14 `X-Elastic-Product`, `OpenSearch` since 3.0
 //! `X-OpenSearch-Version`) or its body begins as that operation's answers do. From then on all of the connection is, also what only
 //! names an index.
 //! Queries and documents are not looked at: there is no `db.query.text`. Of an answer's body, only the beginning is.
@@ -168,7 +168,7 @@ impl Answer {
     }
 }
 
-/// The server that the beginning of a body proves, as the answer to an operation. Without the header of Elasticsearch it is OpenSearch.
+/// The server that the beginning of a body proves, as the answer to an operation. Without the header of Elasticsearch it is `OpenSearch`.
 fn of_body(operation: &str, status: u16, body: &[u8]) -> Option<System> {
     let beginning: &[u8] = match operation {
         _ if status >= 400 => b"{\"error\":{\"root_cause\":[{\"type\":\"",

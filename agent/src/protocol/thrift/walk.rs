@@ -99,7 +99,8 @@ impl Walk {
             if kind >> 4 == 0 {
                 cursor.varint()?;
             }
-            return if kind & 0x0f == 0 { Err(Stop::Invalid) } else { Ok(kind & 0x0f) };
+            let kind = kind & 0x0f;
+            return if kind == 0 { Err(Stop::Invalid) } else { Ok(kind) };
         }
         cursor.take(2)?;
         Ok(kind)
