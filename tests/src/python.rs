@@ -15,7 +15,7 @@ pub fn with_brokers() -> PathBuf {
     with("brokers.txt", "python-brokers")
 }
 
-/// The same with the client of OpenSearch.
+/// The same with the client of `OpenSearch`.
 pub fn with_opensearch() -> PathBuf {
     with("search/requirements.txt", "python-opensearch")
 }

@@ -1,4 +1,4 @@
-//! FastCGI, between nginx and PHP's own server of it.
+//! `FastCGI`, between nginx and PHP's own server of it.
 use std::fs;
 use wirespan_tests::program::free_port;
 use wirespan_tests::rig::Rig;

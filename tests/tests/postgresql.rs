@@ -25,9 +25,9 @@ fn lines(run: &Run, service: &str) -> Vec<String> {
 
 fn psql(rig: &Rig, server: &Server, statements: &[&str]) -> String {
     let mut script = format!("psql -qAtX '{}' 2>&1 <<'END'\n", database(server));
-    statements.iter().for_each(|statement| {
+    for statement in statements {
         let _ = writeln!(script, "{statement}");
-    });
+    }
     rig.run("sh", &["-c", &(script + "END\ntrue\n")])
 }
 

@@ -1,4 +1,4 @@
-//! OpenSearch, with its official client for Python: operations and indices instead of methods and paths.
+//! `OpenSearch`, with its official client for Python: operations and indices instead of methods and paths.
 use std::process::Stdio;
 use wirespan_tests::program::{Program, free_port};
 use wirespan_tests::rig::Rig;

@@ -1,4 +1,4 @@
-//! What HTTP/1 carries beside requests and responses: events, WebSockets, gRPC-Web.
+//! What HTTP/1 carries beside requests and responses: events, `WebSocket`s, gRPC-Web.
 use wirespan_tests::agent::Run;
 use wirespan_tests::program::{Program, free_port, run};
 use wirespan_tests::rig::Rig;

@@ -239,6 +239,7 @@ mod tests {
             response: None,
             asked: point(asked),
             answered: Some(point(answered)),
+            content: None,
             ended: None,
             read: None,
             connect: None,
